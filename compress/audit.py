@@ -1,0 +1,59 @@
+"""What is in a .tflite file: its operators, and those that a quantized model still computes in floats."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from tensorflow.lite.python import schema_py_generated as schema
+from tensorflow.lite.tools import flatbuffer_utils
+
+_FLOATS = (schema.TensorType.FLOAT32, schema.TensorType.FLOAT16, schema.TensorType.FLOAT64)
+_EDGES = ("QUANTIZE", "DEQUANTIZE")
+
+
+@dataclass(frozen=True)
+class Audit:
+    """`operators` counts by type, the most frequent first. `float_operators` are those that read or write floats, as
+    "TYPE output name"; the QUANTIZE and DEQUANTIZE at the model's own inputs and outputs are not among them.
+    `weight_bytes` is the size of all constants."""
+
+    operators: dict[str, int]
+    float_operators: tuple[str, ...]
+    weight_bytes: int
+
+
+def audit(model: bytes) -> Audit:
+    """Read a .tflite file's first subgraph."""
+    tree = flatbuffer_utils.convert_bytearray_to_object(bytearray(model))
+    graph = tree.subgraphs[0]
+    operators: Counter[str] = Counter()
+    left_over = []
+    for operator in graph.operators:
+        name = _name(tree.operatorCodes[operator.opcodeIndex])
+        operators[name] += 1
+        tensors = [int(index) for index in (*operator.inputs, *operator.outputs) if index >= 0]
+        if any(graph.tensors[index].type in _FLOATS for index in tensors) and not _is_edge(name, operator, graph):
+            left_over.append(f"{name} {graph.tensors[operator.outputs[0]].name.decode()}")
+    constants = sum(len(buffer.data) for buffer in tree.buffers if buffer.data is not None)
+    return Audit(dict(operators.most_common()), tuple(left_over), constants)
+
+
+def _is_edge(name: str, operator: Any, graph: Any) -> bool:
+    """Whether this is the conversion of an input of the model, or into an output of it."""
+    outer = {int(index) for index in (*graph.inputs, *graph.outputs)}
+    return name in _EDGES and bool(outer & {int(operator.inputs[0]), int(operator.outputs[0])})
+
+
+def _name(code: Any) -> str:
+    """The operator's name. Files for old runtimes keep small numbers in a field of their own."""
+    if code.customCode:
+        return code.customCode.decode()
+    return _names()[max(code.builtinCode, code.deprecatedBuiltinCode)]
+
+
+@cache
+def _names() -> dict[int, str]:
+    return {number: name for name, number in vars(schema.BuiltinOperator).items() if isinstance(number, int)}

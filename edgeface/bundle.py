@@ -1,0 +1,263 @@
+"""The bundle: one folder with everything a device needs, written at once and verified before anything is loaded.
+
+    <name>/model.tflite    signatures `classify` (image -> logits) and `embed` (image -> embedding), batch 1
+    <name>/labels.txt      one identity a line, in the order of the logits
+    <name>/MODEL_CARD.md   what it is, what it saw, how good it is
+    <name>/bundle.json     input contract, tensors, accuracy, source, and the size and SHA-256 of the files above
+
+`bundle.json` carries a checksum of itself, so that a flipped bit anywhere in the folder is found.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import stat
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from edgeface import bundle_schema, model_card
+from edgeface.bundle_schema import FORMAT, MODES, OUTPUTS, VERSION
+from edgeface.errors import BundleError, UsageError
+from edgeface.face_input import FaceInput
+from edgeface.files import atomic_folder, storage_errors
+from edgeface.interpreter import Interpreter, Signature, Tensor
+
+MODEL_FILE = "model.tflite"
+LABELS_FILE = "labels.txt"
+CARD_FILE = "MODEL_CARD.md"
+MANIFEST_FILE = "bundle.json"
+LARGEST_MANIFEST = 1 << 20
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """An opened bundle: all its files had the size and SHA-256 that its manifest gives.
+
+    `mode` is float32, float16, dynamic, int8 or qat; `io` the dtype of the model's input (float32 or int8).
+    `tensors[signature]` holds the image input and the output. `accuracy` is None when not measured, else `before` and
+    `after` conversion (top-1, 0..1, or None), `images` and `data`. `source` says where it came from.
+    """
+
+    path: Path
+    mode: str
+    io: str
+    face_input: FaceInput
+    labels: tuple[str, ...]
+    embedding_size: int
+    tensors: dict[str, Signature]
+    accuracy: dict[str, Any] | None
+    source: dict[str, Any]
+    note: str
+    files: dict[str, dict[str, Any]] = field(repr=False)
+
+    @property
+    def model_path(self) -> Path:
+        """The .tflite file. Load the model by `read_model`, which checks the bytes that it returns."""
+        return self.path / MODEL_FILE
+
+    @property
+    def model_sha256(self) -> str:
+        """SHA-256 of the .tflite file, hexadecimal: the model's identity."""
+        return self.files[MODEL_FILE]["sha256"]
+
+    @property
+    def size(self) -> int:
+        """Bytes of the .tflite file."""
+        return self.files[MODEL_FILE]["size"]
+
+    def read_model(self) -> bytes:
+        """The .tflite file's bytes, checked again as they are read, so that nothing can change in between."""
+        return _read_file(self.path, MODEL_FILE, self.files[MODEL_FILE])
+
+
+def write_bundle(
+    folder: str | Path,
+    model: bytes,
+    labels: Sequence[str],
+    face_input: FaceInput,
+    mode: str,
+    *,
+    accuracy: dict[str, Any] | None = None,
+    source: dict[str, Any] | None = None,
+    note: str = "",
+) -> Bundle:
+    """Write a bundle atomically and open it. Tensors, io dtype and embedding size are read from the model.
+
+    `accuracy` needs `before`, `after` (top-1 in 0..1, or None), `images` and `data`; more entries are kept. `source` is
+    free: names to plain values or flat dictionaries (run, network, recipe, dataset, dataset_hash, revision, versions).
+    `note` goes into the model card, for instance that the data is for research only. An existing bundle is replaced;
+    any other folder raises UsageError. A model without the two signatures raises BundleError.
+    """
+    folder = Path(folder).absolute()
+    _refuse_other_folder(folder)
+    tensors = Interpreter(model).signatures
+    manifest = {
+        "format": FORMAT,
+        "version": VERSION,
+        "mode": mode,
+        "io": tensors["classify"].inputs[0].dtype if "classify" in tensors else "",
+        "embedding_size": tensors["embed"].outputs[0].shape[-1] if "embed" in tensors else 0,
+        "labels": len(labels),
+        "input": face_input.to_dict(),
+        "tensors": {name: _tensors_to_dict(tensors[name]) for name in OUTPUTS if name in tensors},
+        "accuracy": accuracy,
+        "source": source or {},
+        "note": note,
+    }
+    manifest = json.loads(json.dumps(manifest, default=_plain))
+    contents = {MODEL_FILE: model, LABELS_FILE: _labels_text(labels).encode()}
+    contents[CARD_FILE] = model_card.render(folder.name, manifest, contents).encode()
+    manifest["files"] = {
+        name: {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+        for name, content in contents.items()
+    }
+    manifest["checksum"] = _checksum(manifest)
+    bundle_schema.check(manifest, folder)
+    with atomic_folder(folder) as temporary:
+        for name, content in contents.items():
+            (temporary / name).write_bytes(content)
+        (temporary / MANIFEST_FILE).write_text(_render(manifest), encoding="utf-8")
+    return open_bundle(folder)
+
+
+def open_bundle(folder: str | Path) -> Bundle:
+    """Open a bundle after checking its version, its manifest, and the size and SHA-256 of every file.
+
+    Raises BundleError, in one line, when it is missing, cut short, edited or of another version.
+    """
+    folder = Path(folder)
+    manifest = _read_manifest(folder)
+    contents = {name: _read_file(folder, name, entry) for name, entry in manifest["files"].items()}
+    labels = tuple(contents[LABELS_FILE].decode("utf-8", "replace").splitlines())
+    if len(labels) != manifest["labels"]:
+        raise BundleError(
+            f"{folder / LABELS_FILE}: {len(labels)} names, the model has {manifest['labels']}; export it again"
+        )
+    return Bundle(
+        path=folder,
+        mode=manifest["mode"],
+        io=manifest["io"],
+        face_input=FaceInput.from_dict(manifest["input"]),
+        labels=labels,
+        embedding_size=manifest["embedding_size"],
+        tensors={name: _tensors_from_dict(entry) for name, entry in manifest["tensors"].items()},
+        accuracy=manifest["accuracy"],
+        source=manifest["source"],
+        note=manifest["note"],
+        files=manifest["files"],
+    )
+
+
+def is_bundle(folder: str | Path) -> bool:
+    """Whether a folder looks like a bundle (it may still be damaged)."""
+    return os.path.isfile(Path(folder) / MANIFEST_FILE)
+
+
+def _refuse_other_folder(folder: Path) -> None:
+    """Only a bundle, or an empty folder, may be replaced."""
+    if not os.path.lexists(folder):
+        return
+    with storage_errors(folder):
+        names = set(os.listdir(folder)) if folder.is_dir() else set()
+    others = sorted(names - {MODEL_FILE, LABELS_FILE, CARD_FILE, MANIFEST_FILE})
+    if not folder.is_dir() or others or (names and not is_bundle(folder)):
+        what = f"holds other files ({', '.join(others[:3])})" if others else "is not a bundle"
+        raise UsageError(f"{folder} exists and {what}; choose another folder or remove it")
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    path = folder / MANIFEST_FILE
+    if not os.path.isdir(folder):  # unlike Path.is_dir, never an OSError
+        raise BundleError(f"{folder}: no such folder; give the folder that `edgeface quantize` wrote")
+    content = _read_regular(path, LARGEST_MANIFEST)
+    damaged = f"{path}: damaged or edited by hand; export the bundle again"
+    try:
+        manifest = json.loads(content)
+        untouched = _render(manifest).encode() == content
+    except (ValueError, RecursionError):  # not UTF-8, not JSON, NaN, or nested without end
+        raise BundleError(damaged) from None
+    bundle_schema.check(manifest, path)
+    if not untouched or manifest["checksum"] != _checksum(manifest):
+        raise BundleError(damaged)
+    return manifest
+
+
+def _read_file(folder: Path, name: str, entry: dict[str, Any]) -> bytes:
+    """A file of the bundle, refused unless its size and SHA-256 are the manifest's."""
+    path = folder / name
+    content = _read_regular(path, entry["size"])
+    if len(content) != entry["size"]:
+        raise BundleError(f"{path}: {len(content)} bytes, should be {entry['size']}; copy or export the bundle again")
+    if hashlib.sha256(content).hexdigest() != entry["sha256"]:
+        raise BundleError(f"{path}: SHA-256 differs from {MANIFEST_FILE}; copy or export the bundle again")
+    return content
+
+
+def _read_regular(path: Path, largest: int) -> bytes:
+    """A regular file of at most `largest` bytes; links, folders and devices are refused."""
+    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    try:
+        if not stat.S_ISREG(path.lstat().st_mode):
+            raise BundleError(f"{path}: not a regular file; copy the bundle again without links")
+        with os.fdopen(os.open(path, flags), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise BundleError(f"{path}: not a regular file; copy the bundle again without links")
+            size = os.fstat(file.fileno()).st_size
+            if size > largest:
+                raise BundleError(f"{path}: {size} bytes, should be {largest} at most; copy or export the bundle again")
+            return file.read(size + 1)
+    except FileNotFoundError:
+        raise BundleError(f"{path}: missing; copy or export the bundle again") from None
+    except OSError as error:
+        raise BundleError(f"{path}: cannot be read ({error.strerror}); copy the bundle again") from None
+
+
+def _render(manifest: dict[str, Any]) -> str:
+    """The one spelling of a manifest: any other text with the same meaning was edited."""
+    return json.dumps(manifest, indent=2, allow_nan=False) + "\n"
+
+
+def _checksum(manifest: dict[str, Any]) -> str:
+    rest = {key: value for key, value in manifest.items() if key != "checksum"}
+    return hashlib.sha256(_render(rest).encode()).hexdigest()
+
+
+def _labels_text(labels: Sequence[str]) -> str:
+    """One label a line; a label that would break the file's lines, or is there twice, is refused."""
+    for label in labels:
+        if not label or len(label.splitlines()) != 1 or label.strip() != label or not _encodes(label):
+            raise BundleError(f"identity name {label!r} cannot be a line of {LABELS_FILE}; rename the identity")
+    if len(set(labels)) != len(labels):
+        raise BundleError(f"an identity is there twice; {LABELS_FILE} needs each name once")
+    return "".join(f"{label}\n" for label in labels)
+
+
+def _encodes(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _plain(value: Any) -> Any:
+    """numpy numbers and paths as JSON."""
+    return value.item() if hasattr(value, "item") else str(value)
+
+
+def _tensors_to_dict(signature: Signature) -> dict[str, Any]:
+    return {"input": asdict(signature.inputs[0]), "output": asdict(signature.outputs[0])}
+
+
+def _tensors_from_dict(entry: dict[str, Any]) -> Signature:
+    return Signature(
+        inputs=(Tensor(**{**entry["input"], "shape": tuple(entry["input"]["shape"])}),),
+        outputs=(Tensor(**{**entry["output"], "shape": tuple(entry["output"]["shape"])}),),
+    )
+
+
+__all__ = ["MODES", "OUTPUTS", "Bundle", "is_bundle", "open_bundle", "write_bundle"]

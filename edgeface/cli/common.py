@@ -1,0 +1,54 @@
+"""What all commands share: the console, `--json`, and one place where errors become exit codes."""
+
+from __future__ import annotations
+
+import functools
+import json
+import sys
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+
+from edgeface.errors import EdgeFaceError, MissingDependencyError
+
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only the result and errors.")]
+
+
+def print_json(value: Any) -> None:
+    """Print a result for programs."""
+    sys.stdout.write(json.dumps(value, indent=2) + "\n")
+
+
+def note(message: str, *, quiet: bool = False) -> None:
+    """Print a line for people on standard error, so that standard output stays the result."""
+    if not quiet:
+        sys.stderr.write(message + "\n")
+
+
+def command(function: Callable[..., None]) -> Callable[..., None]:
+    """Turn EdgeFaceError into one or two lines on standard error and its exit code."""
+
+    @functools.wraps(function)
+    def wrapper(*args: Any, **kwargs: Any) -> None:
+        try:
+            function(*args, **kwargs)
+        except EdgeFaceError as error:
+            note(f"error: {error}")
+            raise typer.Exit(error.exit_code) from None
+        except ModuleNotFoundError as error:
+            if (error.name or "").split(".")[0] == "edgeface":
+                raise
+            note(str(missing(error.name or "a package")))
+            raise typer.Exit(MissingDependencyError.exit_code) from None
+        except KeyboardInterrupt:
+            note("interrupted")
+            raise typer.Exit(130) from None
+
+    return wrapper
+
+
+def missing(package: str) -> str:
+    """The message for a package of the `train` extra that is not installed."""
+    return f"error: this command needs {package}; install it with: pip install 'edgeface[train]'"

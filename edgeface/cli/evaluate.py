@@ -1,0 +1,99 @@
+"""`edgeface eval`: accuracy of a bundle or a run over a split."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from edgeface.cli.common import Json, Quiet, command, note, print_json
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from edgeface.data.dataset import FaceDataset
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the application."""
+    app.command("eval")(evaluate)
+
+
+@command
+def evaluate(
+    target: Annotated[Path, typer.Argument(metavar="BUNDLE|RUN", help="A bundle, or a training run.")],
+    data: Annotated[Path, typer.Argument(help="The dataset's folder.")],
+    split: Annotated[str, typer.Option(help="train, val, test, or all where the dataset has no split.")] = "val",
+    predictions: Annotated[Path | None, typer.Option(help="Write id,label lines here, labelled split or not.")] = None,
+    threads: Annotated[int, typer.Option(help="Threads of the TFLite runtime.", min=1)] = 2,
+    worst: Annotated[int, typer.Option(help="How many identities and confusions to show.", min=0)] = 10,
+    strict: Annotated[bool, typer.Option("--strict", help="Refuse when one image cannot be used.")] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Top-1 and top-5 accuracy, the worst identities and the worst confusions.
+
+    Examples:
+
+        edgeface eval bundles/student-1.0-int8 photos/
+
+        edgeface eval runs/teacher photos/ --split test --predictions answers.csv
+    """
+    from edgeface.data.layouts import load_dataset
+    from edgeface.evaluation import evaluate as score
+    from edgeface.evaluation import write_predictions
+    from edgeface.run import is_run
+
+    dataset = load_dataset(data)
+    outputs = _run_outputs if is_run(target) else _bundle_outputs
+    logits, labels, photos, identities = outputs(target, dataset, split, threads, strict)
+    if predictions is not None:
+        write_predictions(predictions, photos, logits, identities)
+        note(f"{len(photos)} predictions written to {predictions}", quiet=quiet)
+        if (labels < 0).all():
+            return
+    result = score(logits, labels, identities, worst)
+    if as_json:
+        print_json({"target": str(target), "data": str(data), "split": split, **result.to_dict()})
+        return
+    print(f"{target}: top-1 {100 * result.top1:.2f} %, top-5 {100 * result.top5:.2f} % of {result.images} images")
+    if quiet or not worst:
+        return
+    print("\nworst identities")
+    for item in result.identities[:worst]:
+        other = f", most often taken for {item.mistaken_for}" if item.mistaken_for else ""
+        print(f"  {item.identity:<20} {100 * item.accuracy:5.1f} % of {item.images}{other}")
+    print("\nworst confusions")
+    for pair in result.confusions:
+        print(f"  {pair.actual:<20} taken for {pair.predicted:<20} {pair.count:3d} ({100 * pair.share:.0f} %)")
+
+
+Outputs = tuple["np.ndarray", "np.ndarray", tuple[Path, ...], tuple[str, ...]]
+
+
+def _run_outputs(target: Path, dataset: FaceDataset, split: str, threads: int, strict: bool) -> Outputs:
+    from edgeface.tensorflow_setup import quiet_tensorflow
+
+    quiet_tensorflow()
+    from edgeface.data.cache import cached_images
+    from edgeface.models import load_run_model
+    from edgeface.train.batches import Images
+    from edgeface.train.evaluate import make_predictor, outputs_over
+
+    model, face_input, identities = load_run_model(target)
+    dataset = dataset.relabelled(identities)
+    images, labels, photos = cached_images(dataset, split, face_input, strict=strict)
+    logits = outputs_over(make_predictor(model), Images(images, labels), face_input)["logits"]
+    return logits, labels, photos, identities
+
+
+def _bundle_outputs(target: Path, dataset: FaceDataset, split: str, threads: int, strict: bool) -> Outputs:
+    from edgeface.data.cache import cached_images
+    from edgeface.embedder import Recognizer
+
+    recognizer = Recognizer(target, threads=threads)
+    identities = recognizer.bundle.labels
+    dataset = dataset.relabelled(identities)
+    images, labels, photos = cached_images(dataset, split, recognizer.bundle.face_input, strict=strict)
+    return recognizer.logits(images, prepared=True), labels, photos, identities

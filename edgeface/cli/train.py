@@ -1,0 +1,122 @@
+"""`edgeface train teacher|student`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from edgeface.cli.common import Json, Quiet, command, note, print_json
+
+app = typer.Typer(
+    help="Train the teacher or a student from scratch. Ctrl-C once saves; --resume goes on to the same result.",
+    no_args_is_help=True,
+)
+
+Data = Annotated[Path, typer.Argument(help="The dataset's folder; 'edgeface data check' says whether it will do.")]
+Out = Annotated[Path | None, typer.Option(help="The run's folder. Default: runs/teacher or runs/student-WIDTH.")]
+RecipeFile = Annotated[
+    str, typer.Option("--recipe", help="A shipped recipe (demo, cpu, reference) or a TOML file; see 'edgeface recipes'.")
+]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", help="Override a field: --set stage1.epochs=20. May be given many times.")
+]
+Seed = Annotated[int, typer.Option(help="Seed of weights, order, augmentation and dropout.", min=0)]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on where the run in --out was stopped.")]
+Precision = Annotated[str | None, typer.Option(help="float32 or bf16; overrides the recipe.")]
+Strategy = Annotated[str, typer.Option(help="auto, mirrored (all local GPUs) or multiworker (TF_CONFIG).")]
+Strict = Annotated[bool, typer.Option("--strict", help="Refuse the dataset when one image of it cannot be used.")]
+
+
+@app.command()
+@command
+def teacher(
+    data: Data,
+    out: Out = None,
+    recipe: RecipeFile = "cpu",
+    overrides: Set = None,
+    seed: Seed = 0,
+    resume: Resume = False,
+    precision: Precision = None,
+    strategy: Strategy = "auto",
+    strict: Strict = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train the Inception-ResNet v1 teacher.
+
+    Examples:
+
+        edgeface train teacher photos/
+
+        edgeface train teacher photos/ --recipe cpu --set stage1.epochs=30 --out runs/big
+
+        edgeface train teacher photos/ --out runs/big --resume
+    """
+    options = {"recipe": recipe, "overrides": overrides, "precision": precision}
+    request = {"seed": seed, "resume": resume, "strategy": strategy, "strict": strict, "quiet": quiet}
+    _train("teacher", data, out or Path("runs/teacher"), options, request, as_json)
+
+
+@app.command()
+@command
+def student(
+    data: Data,
+    width: Annotated[float, typer.Option(help="Width of SqueezeNext-23v5: 1.0 or 2.0.")] = 1.0,
+    teacher: Annotated[Path | None, typer.Option(help="A trained teacher's run; the student learns from it too.")] = None,
+    out: Out = None,
+    recipe: RecipeFile = "cpu",
+    overrides: Set = None,
+    seed: Seed = 0,
+    resume: Resume = False,
+    precision: Precision = None,
+    strategy: Strategy = "auto",
+    strict: Strict = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train a SqueezeNext-23v5 student, by itself or taught by a teacher.
+
+    Examples:
+
+        edgeface train student photos/ --width 1.0 --teacher runs/teacher
+
+        edgeface train student photos/ --width 2.0 --out runs/plain-2.0
+
+        edgeface train student photos/ --teacher runs/teacher --set distillation.views=0
+    """
+    options = {"recipe": recipe, "overrides": overrides, "precision": precision}
+    request = {"seed": seed, "resume": resume, "strategy": strategy, "strict": strict, "quiet": quiet}
+    request |= {"width": width, "teacher": teacher}
+    _train("student", data, out or Path(f"runs/student-{width:.1f}"), options, request, as_json)
+
+
+def _train(
+    role: str, data: Path, out: Path, options: dict[str, Any], request: dict[str, Any], as_json: bool
+) -> None:
+    from edgeface.recipe import load_recipe
+    from edgeface.tensorflow_setup import quiet_tensorflow
+    from edgeface.train.recipes import read_resumed, recipe_path
+
+    sets = list(options["overrides"] or [])
+    if options["precision"]:
+        sets.append(f"precision={options['precision']}")
+    if request["resume"]:
+        recipe, name = read_resumed(out, role, sets)
+    else:
+        path, name = recipe_path(options["recipe"])
+        recipe = load_recipe(path, role, sets)
+    quiet_tensorflow()
+    from edgeface.train.session import Request, train
+
+    outcome = train(Request(data=data, out=out, recipe=recipe, recipe_name=name, **request))
+    if as_json:
+        print_json({"run": str(outcome.run), "stopped": outcome.stopped, **outcome.figures})
+    elif outcome.stopped:
+        note(f"stopped; go on with: edgeface train {role} {data} --out {out} --resume")
+    else:
+        accuracy, images = outcome.figures["val_accuracy"], outcome.figures["validation_images"]
+        print(f"{outcome.run}: {100 * accuracy:.2f} % top-1 on {images} validation images")
+    if outcome.stopped:
+        raise typer.Exit(130)

@@ -1,0 +1,1 @@
+"""Photos on disk: reading, layouts, splits, the audit, synthetic faces and the image cache. No TensorFlow."""

@@ -1,0 +1,132 @@
+"""Prepared photos, decoded once: a raw uint8 file that training maps into memory.
+
+Lies in `<dataset>/.edgeface-cache`, or in `$XDG_CACHE_HOME/edgeface` where the dataset is read-only, and is keyed by
+the dataset's content, the photos' modification times, the split and the FaceInput, so that it can never be stale.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from edgeface.data.dataset import FaceDataset, Sample
+from edgeface.data.images import read_image
+from edgeface.errors import DataError, ImageError, StorageError
+from edgeface.face_input import FaceInput
+from edgeface.files import atomic_folder, write_json
+
+_FORMAT = 1
+CachedImages = tuple[np.ndarray, np.ndarray, tuple[Path, ...]]
+
+
+def cached_images(
+    dataset: FaceDataset,
+    split: str,
+    face_input: FaceInput,
+    *,
+    strict: bool = False,
+    cache_dir: Path | None = None,
+    warn: Callable[[str], None] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> CachedImages:
+    """The photos of one split as the network sees them, before normalisation.
+
+    Returns (images, labels, paths): uint8 (N, size, size, 3), a read-only memory map; int32 (N,), -1 where
+    unlabelled; and where each came from. Photos that cannot be used are left out and counted in one line given
+    to `warn` (standard error by default). `progress(done, total)` is called while the cache is being built.
+    Raises ImageError for the first bad photo when `strict`, DataError when the split holds no usable photo.
+    """
+    samples = dataset.of(split)
+    folder = _folder(dataset, split, samples, face_input, cache_dir)
+    entry = _open(folder, samples, face_input.size)
+    if entry is None:
+        _build(folder, samples, face_input, progress)
+        entry = _open(folder, samples, face_input.size)
+        if entry is None:
+            raise StorageError(f"{folder}: the image cache cannot be read back; remove it or choose another disk")
+    images, kept, bad = entry
+    if bad and strict:
+        raise ImageError(bad[0])
+    if not kept:
+        raise DataError(f"{dataset.root}: no usable photo in split {split!r}; first: {bad[0]}")
+    if bad:
+        (warn or _to_stderr)(f"warning: left out {len(bad)} of {len(samples)} photos ({split}); first: {bad[0]}")
+    chosen = [samples[index] for index in kept]
+    labels = np.array([-1 if sample.identity is None else sample.identity for sample in chosen], np.int32)
+    return images, labels, tuple(sample.path for sample in chosen)
+
+
+def cache_root(dataset: FaceDataset) -> Path:
+    """Where the dataset's cache lies: inside it if it may be written, else in the user's cache folder."""
+    root = dataset.root.resolve()
+    # The mode is asked as well because to root every folder looks writable.
+    if os.access(root, os.W_OK) and root.stat().st_mode & 0o222:
+        return root / ".edgeface-cache"
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "edgeface"
+
+
+def _folder(
+    dataset: FaceDataset, split: str, samples: tuple[Sample, ...], face_input: FaceInput, cache_dir: Path | None
+) -> Path:
+    digest = hashlib.sha256(json.dumps([_FORMAT, split, face_input.to_dict()]).encode())
+    digest.update(dataset.content_hash().encode())
+    for sample in samples:
+        try:
+            digest.update(b"%d " % os.stat(sample.path).st_mtime_ns)
+        except OSError:
+            digest.update(b"missing ")
+    name = f"{split}-{face_input.size}px-{digest.hexdigest()[:16]}"
+    return (cache_root(dataset) if cache_dir is None else Path(cache_dir)) / name
+
+
+def _open(folder: Path, samples: tuple[Sample, ...], size: int) -> tuple[np.ndarray, list[int], list[str]] | None:
+    """(images, indices of the usable samples, what was wrong with the others), or None when missing or damaged."""
+    try:
+        index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
+        kept, bad = [int(value) for value in index["kept"]], [str(value) for value in index["bad"]]
+        expected = len(kept) * size * size * 3
+        if len(kept) + len(bad) != len(samples) or (folder / "images.bin").stat().st_size != expected:
+            return None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    shape = (len(kept), size, size, 3)
+    if not kept:
+        return np.zeros(shape, np.uint8), kept, bad
+    return np.memmap(folder / "images.bin", np.uint8, mode="r", shape=shape), kept, bad
+
+
+def _build(
+    folder: Path, samples: tuple[Sample, ...], face_input: FaceInput, progress: Callable[[int, int], None] | None
+) -> None:
+    kept: list[int] = []
+    bad: list[str] = []
+    try:
+        with atomic_folder(folder) as temporary:
+            # Plain writes, not a memory map: a full disk is then an OSError and not a killed process.
+            with (temporary / "images.bin").open("wb") as file:
+                for index, sample in enumerate(samples):
+                    try:
+                        image = face_input.prepare(read_image(sample.path), sample.path)
+                    except ImageError as error:
+                        bad.append(str(error))
+                    else:
+                        file.write(image.tobytes())
+                        kept.append(index)
+                    if progress is not None:
+                        progress(index + 1, len(samples))
+            write_json(temporary / "index.json", {"format": _FORMAT, "kept": kept, "bad": bad})
+    except StorageError:
+        # Another process may have put the same cache there in the meantime.
+        if _open(folder, samples, face_input.size) is None:
+            raise
+
+
+def _to_stderr(message: str) -> None:
+    sys.stderr.write(message + "\n")

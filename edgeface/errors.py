@@ -1,0 +1,61 @@
+"""Every error EdgeFace raises for something the user can mend.
+
+    EdgeFaceError                 base; the command line prints it in one or two lines and exits 2
+      UsageError                  options that contradict each other or do not exist
+      DataError                   a dataset that cannot be used as it is
+        ImageError                one image that cannot be read or is not fit for use
+      RecipeError                 a recipe with an unknown field or stages that contradict each other
+      RunError                    a training run that is missing, cut short, edited or of another version
+      BundleError                 a bundle that is missing, cut short, edited or of another version
+      MissingDependencyError      an optional package is needed and not installed
+      StorageError                a full disk or a folder that cannot be written
+    GateFailed                    a result is below the gate the user set; exits 1
+
+The message names the file and the fix.
+"""
+
+from __future__ import annotations
+
+
+class EdgeFaceError(Exception):
+    """Base of all errors for bad input. Exit code 2."""
+
+    exit_code = 2
+
+
+class UsageError(EdgeFaceError):
+    """Options that contradict each other or do not exist."""
+
+
+class DataError(EdgeFaceError):
+    """A dataset that cannot be used as it is."""
+
+
+class ImageError(DataError):
+    """One image that cannot be read or is not fit for use."""
+
+
+class RecipeError(EdgeFaceError):
+    """A recipe with an unknown field, a wrong value, or stages that contradict each other."""
+
+
+class RunError(EdgeFaceError):
+    """A training run that is missing, cut short, edited or from another version."""
+
+
+class BundleError(EdgeFaceError):
+    """A bundle that is missing, cut short, edited or from another version."""
+
+
+class MissingDependencyError(EdgeFaceError):
+    """An optional package is needed and not installed."""
+
+
+class StorageError(EdgeFaceError):
+    """A full disk or a folder that cannot be written."""
+
+
+class GateFailed(EdgeFaceError):
+    """A result is below the gate the user set (`--max-drop`, `--fail-if`). Exit code 1."""
+
+    exit_code = 1

@@ -1,0 +1,51 @@
+"""What `edgeface eval` reports of a recogniser's logits over a split: accuracy, identities, confusions, predictions."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgeface.errors import DataError
+from edgeface.files import atomic_path
+from edgeface.metrics import Confusion, IdentityScore, per_identity, predicted_classes, top_k, worst_confusions
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Accuracies in 0..1 over `images` images; identities from the worst to the best."""
+
+    images: int
+    top1: float
+    top5: float
+    identities: list[IdentityScore]
+    confusions: list[Confusion]
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON-serialisable form."""
+        return asdict(self)
+
+
+def evaluate(logits: np.ndarray, labels: np.ndarray, identities: tuple[str, ...], worst: int = 10) -> Evaluation:
+    """Score logits (N, C) against labels (N,). Raises DataError for an unlabelled or empty split."""
+    if len(labels) == 0 or (labels < 0).any():
+        raise DataError("this split has no labels to score against; write predictions with --predictions FILE instead")
+    return Evaluation(
+        images=len(labels),
+        top1=top_k(logits, labels, 1),
+        top5=top_k(logits, labels, min(5, logits.shape[1])),
+        identities=per_identity(logits, labels, identities),
+        confusions=worst_confusions(logits, labels, identities, worst),
+    )
+
+
+def write_predictions(path: Path, photos: tuple[Path, ...], logits: np.ndarray, identities: tuple[str, ...]) -> None:
+    """Write `id,label` lines: each photo's file name and the identity recognised in it."""
+    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["id", "label"])
+        for photo, index in zip(photos, predicted_classes(logits), strict=True):
+            writer.writerow([photo.name, identities[index] if index >= 0 else ""])

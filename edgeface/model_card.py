@@ -1,0 +1,86 @@
+"""The model card of a bundle: what a person must know before using it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+MODES = {
+    "float32": "32-bit floats, not quantized",
+    "float16": "16-bit float weights",
+    "dynamic": "8-bit weights, float activations",
+    "int8": "8-bit integers throughout, calibrated after training",
+    "qat": "8-bit integers throughout, fine-tuned with quantization in the loop",
+}
+
+
+def render(name: str, manifest: dict[str, Any], contents: dict[str, bytes]) -> str:
+    """Markdown for a bundle called `name` from its manifest; `contents` are its files."""
+    source, face = manifest["source"], manifest["input"]
+    megabytes = len(contents["model.tflite"]) / 1e6
+    region = "the whole photo" if face["crop"] is None else "rows {}-{}, columns {}-{}".format(*face["crop"])
+    frame = "" if face["frame"] is None else f" of a {face['frame'][1]}x{face['frame'][0]} aligned photo"
+    mode = MODES.get(manifest["mode"], "")
+    note = f"\n{manifest['note'].strip()}\n" if manifest["note"].strip() else ""
+    return f"""# {name}
+
+A face recogniser for {manifest["labels"]} people, made by EdgeFace ({source.get("network", "network not recorded")}).
+
+- Model: `model.tflite`, {megabytes:.2f} MB, {manifest["mode"]} ({mode}); input and outputs {manifest["io"]}.
+- Input: one aligned face, {region}{frame}, resized to {face["size"]}x{face["size"]} RGB,
+  0..255 scaled to {face["value_range"][0]:g}..{face["value_range"][1]:g}.
+- Output: `classify` gives {manifest["labels"]} logits in the order of `labels.txt`;
+  `embed` gives a vector of {manifest["embedding_size"]} numbers, not normalised.
+
+## How good it is
+{_accuracy(manifest["accuracy"])}
+
+## The data it saw
+{_data(source)}
+{note}
+## What it cannot do
+- It answers with one of its people for any photo: a stranger gets a name too. Look at the confidence.
+- It has no presentation-attack detection: a printed photo or a screen held before the camera passes for the person.
+- Accuracy can differ between groups of people, ages, cameras and light. Measure it on your own people first.
+
+## How to run it
+    pip install edgeface
+    edgeface predict {name} photo.jpg
+
+    from edgeface import Recognizer
+    print(Recognizer("{name}").predict("photo.jpg")[0].identity)
+
+## Where it came from
+{_source(source)}
+"""
+
+
+def _accuracy(accuracy: dict[str, Any] | None) -> str:
+    if accuracy is None:
+        return "Not measured."
+    before, after = (_percent(accuracy[key]) for key in ("before", "after"))
+    lines = [
+        "| | top-1 accuracy |",
+        "|---|---|",
+        f"| before conversion | {before} |",
+        f"| this model | {after} |",
+        "",
+        f"Measured on {accuracy['images']} images: {accuracy['data'] or 'data not recorded'}.",
+    ]
+    return "\n".join(lines)
+
+
+def _percent(value: float | None) -> str:
+    return "not measured" if value is None else f"{100 * value:.2f} %"
+
+
+def _data(source: dict[str, Any]) -> str:
+    known = [f"{key.replace('_', ' ')}: {source[key]}" for key in ("dataset", "dataset_hash") if source.get(key)]
+    return "\n".join(f"- {line}" for line in known) or "Not recorded."
+
+
+def _source(source: dict[str, Any]) -> str:
+    lines = []
+    for key, value in source.items():
+        text = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else value
+        lines.append(f"- {key.replace('_', ' ')}: {text}")
+    return "\n".join(lines) or "Not recorded."

@@ -1,0 +1,66 @@
+"""SqueezeNext-23v5 (Gholami et al. 2018, https://arxiv.org/abs/1803.10615): the student network.
+
+A SqueezeNext block replaces a 3x3 convolution by a chain of small ones: two 1x1 reductions, a 3x1
+and a 1x3 convolution, and a 1x1 expansion back to the stage's width. "23v5" is the block counts
+2-4-14-1; the width multiplier scales every stage (1.0 and 2.0 are the published students).
+Every convolution is conv -> BatchNorm -> ReLU without bias, which is what TFMOT folds for int8.
+"""
+
+from __future__ import annotations
+
+import tf_keras
+from tf_keras import layers
+
+STAGE_CHANNELS = (32, 64, 128, 256)
+STAGE_BLOCKS = (2, 4, 14, 1)
+STAGE_STRIDES = (1, 2, 2, 2)
+EMBEDDING_SIZE = 128
+BATCH_NORM_EPSILON = 1e-3
+
+
+def _conv(x, filters: int, kernel, strides=1, padding="same", *, name: str, momentum: float):
+    x = layers.Conv2D(
+        filters, kernel, strides=strides, padding=padding, use_bias=False, kernel_initializer="he_normal", name=name
+    )(x)
+    x = layers.BatchNormalization(momentum=momentum, epsilon=BATCH_NORM_EPSILON, name=f"{name}_bn")(x)
+    return layers.ReLU(name=f"{name}_relu")(x)
+
+
+def _block(x, channels: int, *, name: str, momentum: float):
+    """1x1 c/2, 1x1 c/4, 3x1 c/2, 1x3 c/2, 1x1 c, plus identity (no activation after the add)."""
+    y = _conv(x, channels // 2, 1, name=f"{name}_reduce1", momentum=momentum)
+    y = _conv(y, channels // 4, 1, name=f"{name}_reduce2", momentum=momentum)
+    y = _conv(y, channels // 2, (3, 1), name=f"{name}_3x1", momentum=momentum)
+    y = _conv(y, channels // 2, (1, 3), name=f"{name}_1x3", momentum=momentum)
+    y = _conv(y, channels, 1, name=f"{name}_expand", momentum=momentum)
+    return layers.Add(name=f"{name}_add")([x, y])
+
+
+def squeezenext_23v5(
+    classes: int,
+    *,
+    size: int = 224,
+    width: float = 1.0,
+    dropout: float = 0.2,
+    batch_norm_momentum: float = 0.99,
+    blocks: tuple[int, ...] = STAGE_BLOCKS,
+) -> tf_keras.Model:
+    """Build SqueezeNext-23v5 for `size` x `size` x 3 float32 inputs in [-1, 1].
+
+    Returns a functional model with two float32 outputs, `embedding` (batch, 128) and `logits`
+    (batch, classes). `blocks` gives the number of blocks a stage, fewer of them for quick tests.
+    With 2,360 classes it has 1,106,456 trainable parameters at width 1.0 and 3,399,352 at 2.0.
+    """
+    image = tf_keras.Input((size, size, 3), name="image")
+    x = _conv(image, 64, 5, 2, "valid", name="stem", momentum=batch_norm_momentum)
+    x = layers.MaxPooling2D(3, 2, "same", name="stem_pool")(x)
+    for stage, (channels, count, stride) in enumerate(zip(STAGE_CHANNELS, blocks, STAGE_STRIDES, strict=True), 1):
+        channels = round(channels * width)
+        x = _conv(x, channels, 1, stride, name=f"stage{stage}_enter", momentum=batch_norm_momentum)
+        for number in range(1, count + 1):
+            x = _block(x, channels, name=f"stage{stage}_block{number}", momentum=batch_norm_momentum)
+    x = _conv(x, EMBEDDING_SIZE, 1, name="head", momentum=batch_norm_momentum)
+    embedding = layers.GlobalAveragePooling2D(name="embedding", dtype="float32")(x)
+    x = layers.Dropout(dropout, name="dropout", dtype="float32")(embedding)
+    logits = layers.Dense(classes, name="logits", dtype="float32")(x)
+    return tf_keras.Model(image, {"embedding": embedding, "logits": logits}, name=f"squeezenext_{width:g}")

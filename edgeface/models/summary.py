@@ -1,0 +1,62 @@
+"""Trainable parameters, multiply-adds and weight sizes of the networks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import tf_keras
+
+from edgeface.models import inception_resnet_v1, squeezenext_23v5
+
+
+def trainable_parameters(model: tf_keras.Model) -> int:
+    """Number of trainable scalars."""
+    return sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
+
+
+def multiply_adds(model: tf_keras.Model) -> int:
+    """Multiply-adds of one image in convolutions and dense layers (the others are not counted)."""
+    total = 0
+    for layer in model.layers:
+        if isinstance(layer, tf_keras.layers.Conv2D):
+            _, height, width, _ = layer.output.shape
+            total += height * width * int(np.prod(layer.kernel.shape))
+        elif isinstance(layer, tf_keras.layers.Dense):
+            total += int(np.prod(layer.kernel.shape))
+    return total
+
+
+def weight_bytes(model: tf_keras.Model) -> tuple[int, int]:
+    """Bytes of the weights as they are exported, float32 and int8: BatchNorm folded into the convolutions."""
+    kernels, biases = 0, 0
+    for layer in model.layers:
+        if isinstance(layer, (tf_keras.layers.Conv2D, tf_keras.layers.Dense)):
+            kernels += int(np.prod(layer.kernel.shape))
+            biases += layer.kernel.shape[-1]
+    # int8: one byte a weight, an int32 bias and a float32 scale with an int64 zero point a channel.
+    return 4 * (kernels + biases), kernels + (4 + 4 + 8) * biases
+
+
+def summaries(classes: int, size: int) -> list[dict[str, Any]]:
+    """One row a network: name, trainable, macs, float32_bytes, int8_bytes."""
+    rows = []
+    networks = {
+        "inception-resnet-v1": lambda: inception_resnet_v1(classes, size=size),
+        "squeezenext-23v5 2.0": lambda: squeezenext_23v5(classes, size=size, width=2.0),
+        "squeezenext-23v5 1.0": lambda: squeezenext_23v5(classes, size=size, width=1.0),
+    }
+    for name, build in networks.items():
+        model = build()
+        float32_bytes, int8_bytes = weight_bytes(model)
+        rows.append(
+            {
+                "network": name,
+                "trainable": trainable_parameters(model),
+                "macs": multiply_adds(model),
+                "float32_bytes": float32_bytes,
+                "int8_bytes": int8_bytes,
+            }
+        )
+        tf_keras.backend.clear_session()
+    return rows

@@ -1,0 +1,91 @@
+"""A training run on disk: what is in `runs/<name>/`, and opening it with checks. Needs no TensorFlow."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgeface.errors import BundleError, RunError
+from edgeface.face_input import FaceInput
+from edgeface.files import sha256
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Run:
+    """An opened run. `build` holds the arguments that rebuild the network; `figures` its measured results."""
+
+    path: Path
+    network: str
+    build: dict[str, Any]
+    face_input: FaceInput
+    identities: tuple[str, ...]
+    dataset: dict[str, Any]
+    figures: dict[str, Any]
+    info: dict[str, Any]
+
+    @property
+    def weights(self) -> Path:
+        """The best weights, Keras HDF5."""
+        return self.path / "weights.h5"
+
+    @property
+    def recipe(self) -> Path:
+        """The resolved recipe."""
+        return self.path / "recipe.toml"
+
+
+def is_run(path: Path) -> bool:
+    """Whether a folder looks like a run."""
+    return (path / "run.json").is_file()
+
+
+def open_run(path: Path) -> Run:
+    """Open a run and check that its files are complete and unchanged.
+
+    Raises RunError, naming the file and the fix, when the run is missing, cut short, edited or of another version.
+    """
+    if not path.is_dir():
+        raise RunError(f"{path}: no such run; train one with 'edgeface train'")
+    info = _read_info(path / "run.json")
+    try:
+        run = Run(
+            path=path,
+            network=str(info["network"]),
+            build=dict(info["build"]),
+            face_input=FaceInput.from_dict(info["face_input"]),
+            identities=tuple((path / "identities.txt").read_text(encoding="utf-8").splitlines()),
+            dataset=dict(info["dataset"]),
+            figures=dict(info["figures"]),
+            info=info,
+        )
+        expected = str(info["weights_sha256"])
+    except (KeyError, TypeError, ValueError, BundleError) as error:
+        raise RunError(f"{path / 'run.json'}: is damaged ({error!r}); train the run again") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise RunError(f"{path / 'identities.txt'}: cannot be read ({error}); train the run again") from None
+    if run.build.get("classes") != len(run.identities):
+        raise RunError(f"{path / 'identities.txt'}: does not have {run.build.get('classes')} lines; train the run again")
+    if not run.weights.is_file():
+        raise RunError(f"{run.weights}: is missing; finish the run with 'edgeface train ... --resume'")
+    if sha256(run.weights) != expected:
+        raise RunError(f"{run.weights}: is not the file this run wrote (SHA-256 differs); train the run again")
+    return run
+
+
+def _read_info(path: Path) -> dict[str, Any]:
+    try:
+        info = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RunError(f"{path}: is missing, so {path.parent} is not a run; train one with 'edgeface train'") from None
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path}: cannot be read ({error}); train the run again") from None
+    if not isinstance(info, dict) or info.get("format") != FORMAT:
+        version = info.get("format") if isinstance(info, dict) else None
+        raise RunError(f"{path}: format {version!r}, this version reads {FORMAT}; train the run again")
+    if not info.get("weights_sha256"):
+        raise RunError(f"{path.parent}: has no trained weights yet; finish it with 'edgeface train ... --resume'")
+    return info

@@ -1,0 +1,229 @@
+"""Bundles and runs through the real measuring processes. No test looks at the clock."""
+
+from __future__ import annotations
+
+import json
+import platform
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgeface.bench import machine, report, runner, targets
+from edgeface.bench.latency import Plan
+from edgeface.bench.runner import Settings, measure
+from edgeface.bench.workers import WorkerProcess
+from edgeface.errors import BundleError, DataError, EdgeFaceError, RunError, UsageError
+from edgeface.interpreter import installed_runtimes
+
+QUICK = Plan(runs=30, seconds=0.1)
+RUNTIME_NAMES = {"litert": "LiteRT", "tflite": "tflite-runtime"}
+
+ROW_KEYS = {
+    "name": str,
+    "what": str,
+    "mode": str,
+    "network": str,
+    "file_bytes": int,
+    "sha256": str,
+    "input_size": int,
+    "identities": int,
+    "device": str,
+    "kind": str,
+    "runtime": str,
+    "delegate": dict,
+    "threads": int,
+    "pinned_cores": list,
+    "runs": int,
+    "warm_up_runs": int,
+    "latency_ms": dict,
+    "fps": float,
+    "cold_start_ms": float,
+    "load_ms": float,
+    "first_inference_ms": float,
+    "peak_rss_mb": (float, type(None)),
+    "base_rss_mb": (float, type(None)),
+    "accuracy": (dict, type(None)),
+    "round_p50_ms": list,
+    "round_spread": float,
+    "ratio": (dict, type(None)),
+}
+
+
+def check_schema(result: dict[str, Any]) -> None:
+    """The result as a program reads it back from JSON."""
+    result = json.loads(json.dumps(result, allow_nan=False))
+    assert (result["format"], result["version"]) == ("edgeface-bench", 1)
+    assert set(result) == {
+        "format", "version", "date", "edgeface", "machine", "settings", "definitions", "warnings", "rows"
+    }  # fmt: skip
+    assert {"cpu", "cores", "features", "memory_mb", "arch", "os", "python", "load_average"} <= set(result["machine"])
+    for row in result["rows"]:
+        assert set(row) == set(ROW_KEYS)
+        for key, kind in ROW_KEYS.items():
+            assert isinstance(row[key], kind), key
+        assert row["kind"] == "measured"
+        assert set(row["latency_ms"]) == {"p50", "p90", "p95", "p99", "mean", "std", "min", "max"}
+        assert set(row["delegate"]) == {"name", "operators", "of", "evidence"}
+        assert row["runs"] >= 30
+        assert row["cold_start_ms"] > row["load_ms"] + row["first_inference_ms"] > 0
+        assert len(row["round_p50_ms"]) == result["settings"]["rounds"]
+    assert result["rows"][0]["ratio"] is None
+    assert all(set(row["ratio"]) == {"value", "low", "high"} for row in result["rows"][1:])
+
+
+def test_bundles_and_the_same_twice(tiny_bundles: dict[str, Path]) -> None:
+    seen: list[tuple[str, int, int]] = []
+    paths = [tiny_bundles["float32"], tiny_bundles["int8"], tiny_bundles["float32"]]
+    result = measure(paths, Settings(plan=QUICK), lambda *progress: seen.append(progress))
+    check_schema(result)
+    assert [row["name"] for row in result["rows"]] == ["tiny-float32", "tiny-int8", "tiny-float32 #2"]
+    assert [row["mode"] for row in result["rows"]] == ["float32", "int8", "float32"]
+    assert seen == [("measuring", number, 60) for number in range(1, 61)]
+    first, _, again = result["rows"]
+    assert first["sha256"] == again["sha256"]
+    assert first["accuracy"] is None
+    assert first["peak_rss_mb"] >= first["base_rss_mb"] > 0
+    assert first["network"] == "squeezenext_23v5"
+    assert "not measured" in report.text(result)
+
+
+def test_accuracy_in_the_same_row(tiny_bundles: dict[str, Path], tiny_data: Path) -> None:
+    seen: list[tuple[str, int, int]] = []
+    result = measure(
+        [tiny_bundles["int8"]], Settings(plan=QUICK, data=tiny_data), lambda *progress: seen.append(progress)
+    )
+    check_schema(result)
+    accuracy = result["rows"][0]["accuracy"]
+    assert (accuracy["images"], accuracy["data"], accuracy["split"]) == (5, "faces", "val")
+    assert accuracy["top1"] * 5 == round(accuracy["top1"] * 5)
+    assert seen[-1] == ("accuracy of tiny-int8", 5, 5)
+    assert "5 images: faces, split val" in report.text(result)
+
+
+def test_several_runtimes_are_rows_of_their_own(tiny_bundle: Path) -> None:
+    installed = tuple(name for name in RUNTIME_NAMES if name in installed_runtimes())
+    result = measure([tiny_bundle], Settings(plan=QUICK, runtimes=installed))
+    check_schema(result)
+    assert [row["runtime"].split()[0] for row in result["rows"]] == [RUNTIME_NAMES[name] for name in installed]
+    if len(installed) > 1:
+        assert [row["name"] for row in result["rows"]] == [f"tiny-float32 ({name})" for name in installed]
+
+
+@pytest.mark.slow
+def test_a_keras_run_beside_its_bundle(tiny_run: Path, tiny_bundle: Path, tiny_data: Path) -> None:
+    result = measure([tiny_run, tiny_bundle], Settings(plan=QUICK, data=tiny_data))
+    check_schema(result)
+    run, bundle = result["rows"]
+    assert (run["what"], run["delegate"]["name"]) == ("run", "none")
+    assert run["runtime"].startswith("TensorFlow ")
+    assert run["file_bytes"] == (tiny_run / "weights.h5").stat().st_size
+    assert run["accuracy"] == bundle["accuracy"]
+
+
+def test_targets_that_cannot_be_used(tiny_bundles: dict[str, Path], tmp_path: Path) -> None:
+    damaged = Path(shutil.copytree(tiny_bundles["int8"], tmp_path / "damaged"))
+    (damaged / "model.tflite").write_bytes(b"cut")
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "run.json").write_text("{")
+    for path, error in (
+        (damaged, BundleError),
+        (run, RunError),
+        (tmp_path, BundleError),
+        (tmp_path / "x", BundleError),
+    ):
+        with pytest.raises(error, match=str(path)):
+            measure([tiny_bundles["int8"], path], Settings(plan=QUICK))
+
+
+def test_options_that_cannot_be_used(tiny_bundle: Path, tmp_path: Path) -> None:
+    for settings, message in (
+        (Settings(device="toaster"), "unknown device 'toaster'"),
+        (Settings(threads=10_000), "usable cores"),
+        (Settings(threads=0), "usable cores"),
+        (Settings(plan=Plan(seconds=0)), "above 0"),
+        (Settings(plan=Plan(seconds=float("nan"))), "above 0"),
+        (Settings(data=tmp_path / "nothing"), "no such data folder"),
+        (Settings(plan=QUICK, runtimes=("onnx",)), "unknown runtime"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            measure([tiny_bundle], settings)
+    with pytest.raises(UsageError, match="nothing to measure"):
+        measure([], Settings())
+
+
+def test_data_that_does_not_fit_is_refused_before_measuring(
+    tiny_bundle: Path, tiny_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: object) -> None:
+        raise AssertionError("measured in vain")
+
+    monkeypatch.setattr(runner, "WorkerProcess", never)
+    with pytest.raises(DataError, match="test"):
+        measure([tiny_bundle], Settings(data=tiny_data, split="test"))
+    for split in ("train", "val"):
+        (tiny_data / split / "person_3").rename(tiny_data / split / "stranger")
+    with pytest.raises(DataError, match="'stranger' is not among the people of tiny-float32"):
+        measure([tiny_bundle], Settings(data=tiny_data))
+
+
+def test_a_worker_that_dies_is_reported(tiny_bundle: Path) -> None:
+    with WorkerProcess("tiny", tiny_bundle) as worker:
+        worker._process.kill()
+        with pytest.raises(EdgeFaceError, match="tiny: the measuring process ended by itself"):
+            worker.load(1, None, [])
+
+
+def test_errors_in_a_worker_keep_their_kind(tiny_bundle: Path, tmp_path: Path) -> None:
+    with WorkerProcess("gone", tmp_path) as worker, pytest.raises(RunError, match=r"run\.json"):
+        worker.load(1, None, [])
+    with WorkerProcess("odd", tiny_bundle) as worker, pytest.raises(RuntimeError, match="KeyError"):
+        worker.ask(do="dance")
+
+
+def test_workers_end_with_the_block(tiny_bundle: Path) -> None:
+    with WorkerProcess("tiny", tiny_bundle) as worker:
+        process = worker._process
+        worker.load(1, None, [])
+    assert process.returncode == 0
+    worker = WorkerProcess("tiny", tiny_bundle)
+    worker.__exit__(KeyboardInterrupt)
+    assert worker._process.returncode is not None
+
+
+def test_bundles_are_measured_without_tensorflow(tiny_bundle: Path) -> None:
+    code = """
+import sys
+from pathlib import Path
+from edgeface.bench import targets
+targets.load(Path(sys.argv[1]), 1, None).infer()
+assert not {"tensorflow", "tf_keras"} & set(sys.modules)
+assert not [name for name in sys.modules if name.startswith(("edgeface.train", "edgeface.compress"))]
+"""
+    done = subprocess.run([sys.executable, "-c", code, tiny_bundle], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_machine_names_no_host_and_no_path() -> None:
+    text = json.dumps(machine.describe())
+    assert platform.node() not in text
+    assert "/" not in text.replace("kB/s", "")
+
+
+def test_describe_needs_no_tensorflow(tiny_run: Path, tiny_bundle: Path) -> None:
+    facts, labels = targets.describe(tiny_run)
+    assert (facts["what"], facts["name"], facts["network"], len(labels)) == ("run", "tiny", "squeezenext_23v5", 5)
+    facts, labels = targets.describe(tiny_bundle)
+    assert (facts["what"], facts["input_size"], facts["identities"], len(labels)) == ("bundle", 32, 5, 5)
+
+
+def test_noise_is_said() -> None:
+    row = {"name": "a", "round_spread": 0.5}
+    calm = {"name": "b", "round_spread": 0.01}
+    assert runner._warnings([calm], {"load_average": 0.1, "cores": 4}) == []
+    assert len(runner._warnings([row, calm], {"load_average": 3.9, "cores": 4})) == 2
+    assert runner._warnings([calm], {"load_average": None, "cores": None}) == []

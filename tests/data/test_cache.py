@@ -1,0 +1,143 @@
+"""The image cache: what it returns, when it is reused or rebuilt, and where it lies."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgeface.data import cache
+from edgeface.data.cache import cache_root, cached_images
+from edgeface.data.images import read_image
+from edgeface.data.layouts import default_face_input, load_dataset
+from edgeface.errors import DataError, ImageError, StorageError
+from edgeface.face_input import FaceInput
+
+
+def test_round_trip(faces: Path) -> None:
+    dataset, face_input = load_dataset(faces), FaceInput(48)
+    images, labels, paths = cached_images(dataset, "val", face_input)
+    assert images.shape == (8, 48, 48, 3)
+    assert images.dtype == np.uint8
+    assert labels.dtype == np.int32
+    assert labels.tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
+    for image, path in zip(images, paths, strict=True):
+        assert np.array_equal(image, face_input.prepare(read_image(path)))
+
+
+def test_second_use_reads_no_photo(faces: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = load_dataset(faces)
+    first, _, _ = cached_images(dataset, "train", FaceInput(32))
+    monkeypatch.setattr(cache, "read_image", lambda _: pytest.fail("read a photo again"))
+    again, _, _ = cached_images(load_dataset(faces), "train", FaceInput(32))
+    assert np.array_equal(first, again)
+    with pytest.raises(ValueError, match="read-only"):
+        again[0, 0, 0, 0] = 1
+
+
+def test_changed_photo_of_equal_size_is_read_again(faces: Path) -> None:
+    dataset = load_dataset(faces)
+    before = np.array(cached_images(dataset, "train", FaceInput(32))[0])
+    one, other = dataset.of("train")[0].path, dataset.of("train")[9].path
+    size = max(one.stat().st_size, other.stat().st_size)
+    for path in (one, other):
+        path.write_bytes(path.read_bytes().ljust(size, b"\0"))
+    a, b = one.read_bytes(), other.read_bytes()
+    middle = np.array(cached_images(dataset, "train", FaceInput(32))[0])
+    assert np.array_equal(before, middle)
+    one.write_bytes(b)
+    other.write_bytes(a)
+    for path in (one, other):
+        os.utime(path, ns=(1, 1))
+    after, _, _ = cached_images(dataset, "train", FaceInput(32))
+    assert np.array_equal(after[0], before[9])
+
+
+@pytest.mark.parametrize("damage", ["cut", "json", "gone"])
+def test_damaged_cache_is_rebuilt(faces: Path, damage: str) -> None:
+    dataset = load_dataset(faces)
+    good = np.array(cached_images(dataset, "val", FaceInput(32))[0])
+    (folder,) = (faces / ".edgeface-cache").iterdir()
+    if damage == "cut":
+        os.truncate(folder / "images.bin", 100)
+    elif damage == "json":
+        (folder / "index.json").write_text("{")
+    else:
+        (folder / "images.bin").unlink()
+    assert np.array_equal(cached_images(dataset, "val", FaceInput(32))[0], good)
+
+
+def test_bad_photos_are_counted_or_refused(faces: Path, capsys: pytest.CaptureFixture) -> None:
+    (faces / "train/person_01/0001.jpg").write_bytes(b"")
+    dataset = load_dataset(faces)
+    for _ in range(2):  # also when it comes from the cache
+        images, labels, paths = cached_images(dataset, "train", FaceInput(32))
+        assert len(images) == len(labels) == len(paths) == 19
+        error = capsys.readouterr().err
+        assert "left out 1 of 20 photos (train)" in error
+        assert "0001.jpg: is empty" in error
+    assert labels.tolist().count(1) == 4
+    with pytest.raises(ImageError, match="is empty"):
+        cached_images(dataset, "train", FaceInput(32), strict=True)
+
+
+def test_no_usable_photo(faces: Path) -> None:
+    for photo in (faces / "val").rglob("*.jpg"):
+        photo.write_bytes(b"nothing")
+    with pytest.raises(DataError, match="no usable photo in split 'val'"):
+        cached_images(load_dataset(faces), "val", FaceInput(32))
+
+
+def test_photos_outside_the_frame_are_left_out(lists: Path) -> None:
+    photo = lists / "train/00002.jpg"
+    dataset = load_dataset(lists)
+    face_input = default_face_input(dataset, 32)
+    photo.write_bytes((Path(__file__).parent / "nothing").name.encode())
+    messages: list[str] = []
+    images, _, _ = cached_images(load_dataset(lists), "train", face_input, warn=messages.append)
+    assert len(images) == 5
+    assert len(messages) == 1
+
+
+def test_unlabelled_photos_have_label_minus_one(faces: Path) -> None:
+    (faces / "test").mkdir()
+    (faces / "train/person_00/0000.jpg").rename(faces / "test/0000.jpg")
+    _, labels, _ = cached_images(load_dataset(faces), "test", FaceInput(32))
+    assert labels.tolist() == [-1]
+
+
+def test_read_only_dataset_is_cached_elsewhere(faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
+    dataset = load_dataset(faces)
+    assert cache_root(dataset) == faces.resolve() / ".edgeface-cache"
+    faces.chmod(0o555)
+    try:
+        cached_images(dataset, "val", FaceInput(32))
+        assert not (faces / ".edgeface-cache").exists()
+        assert len(list((tmp_path / "home/edgeface").iterdir())) == 1
+    finally:
+        faces.chmod(0o755)
+
+
+def test_interrupted_or_full_disk_leaves_nothing(faces: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = load_dataset(faces)
+    calls = []
+
+    def full(path: Path) -> np.ndarray:
+        calls.append(path)
+        if len(calls) > 3:
+            raise OSError(28, "No space left on device")
+        return read_image(path)
+
+    monkeypatch.setattr(cache, "read_image", full)
+    with pytest.raises(StorageError, match="No space left"):
+        cached_images(dataset, "val", FaceInput(32))
+    assert list((faces / ".edgeface-cache").iterdir()) == []
+
+
+def test_progress_is_told(faces: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    cached_images(load_dataset(faces), "val", FaceInput(32), progress=lambda done, total: seen.append((done, total)))
+    assert seen == [(number, 8) for number in range(1, 9)]

@@ -1,0 +1,248 @@
+"""The training loop: interruption, resumption, repetition, distribution. A network of few blocks, 32 px."""
+
+import json
+import signal
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+
+from edgeface.tensorflow_setup import quiet_tensorflow
+
+quiet_tensorflow()
+import tensorflow as tf
+import tf_keras
+
+from edgeface.errors import RunError
+from edgeface.face_input import FaceInput
+from edgeface.models import squeezenext_23v5
+from edgeface.recipe import Distillation, Recipe, Stage
+from edgeface.train import trainer
+from edgeface.train.batches import Images, epoch_order, generator_for
+from edgeface.train.checkpoint import read_metrics
+from edgeface.train.schedule import batch_norm_momentum, learning_rate
+from edgeface.train.step import Learner
+from edgeface.train.strategies import make_strategy
+
+RECIPE = Recipe(
+    size=32,
+    batch_size=8,
+    images_per_identity=4,
+    dropout=0.5,
+    warmup_steps=2,
+    stage0=Stage(epochs=1),
+    stage1=Stage(epochs=2, basic_augmentation=True, center_loss=0.1, pre_logit_norm=1e-3),
+    stage2=Stage(epochs=1, seaweed=True, center_loss=0.1, hard_instance_mining=True, triplet=1.0),
+)
+
+
+def images(count, seed):
+    """Three identities of different colours: learnable at once."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(count, dtype=np.int32) % 3
+    photos = rng.integers(0, 100, (count, 32, 32, 3), dtype=np.uint8)
+    photos[np.arange(count), :, :, labels] += 120
+    return Images(photos, labels)
+
+
+def make_job(out, *, seed=3, recipe=RECIPE, teacher_views=None, teacher_size=None):
+    tf_keras.utils.set_random_seed(seed)
+    strategy = make_strategy("auto")
+    model = squeezenext_23v5(3, size=32, width=0.25, dropout=recipe.dropout, batch_norm_momentum=0.9, blocks=(1, 1, 0, 0))
+    learner = Learner(model, recipe, teacher_size=teacher_size)
+    out.mkdir(exist_ok=True)
+    info = lambda figures, digest: (out / "run.json").write_text(json.dumps({"figures": figures, "sha": digest}))  # noqa: E731
+    return trainer.Job(
+        out, learner, recipe, seed, strategy, FaceInput(size=32), images(36, 0), images(12, 1), info,
+        teacher_views, quiet=True,
+    )  # fmt: skip
+
+
+def weights_of(job):
+    return [variable.numpy() for variable in (*job.learner.model.weights, job.learner.centers)]
+
+
+def interrupt_after(monkeypatch, steps):
+    """Send SIGINT to this process after so many steps, as Ctrl-C does."""
+    advance, count = trainer.Bar.advance, iter(range(10_000))
+
+    def counted(self, text):
+        advance(self, text)
+        if next(count) + 1 == steps:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(trainer.Bar, "advance", counted)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    job = make_job(tmp_path_factory.mktemp("whole") / "run")
+    trainer.fit(job, resume=False)
+    return job
+
+
+@pytest.mark.parametrize("steps", [2, 4, 6, 13])
+def test_a_resumed_run_ends_like_an_uninterrupted_one(uninterrupted, tmp_path, monkeypatch, steps):
+    first = make_job(tmp_path / "run")
+    with monkeypatch.context() as patch:
+        interrupt_after(patch, steps)
+        trainer.fit(first, resume=False)
+    assert first.stopped
+    second = make_job(tmp_path / "run")
+    place = trainer.fit(second, resume=True)
+    assert place.stage == 3
+    for one, other in zip(weights_of(second), weights_of(uninterrupted), strict=True):
+        np.testing.assert_array_equal(one, other)
+    timeless = [
+        [{k: v for k, v in row.items() if k not in ("seconds", "images_per_second")} for row in read_metrics(job.out)]
+        for job in (second, uninterrupted)
+    ]
+    assert timeless[0] == timeless[1]
+
+
+def test_the_same_seed_repeats_and_another_does_not(uninterrupted, tmp_path):
+    again, other = make_job(tmp_path / "again"), make_job(tmp_path / "other", seed=4)
+    for job in (again, other):
+        trainer.fit(job, resume=False)
+    same = [np.array_equal(a, b) for a, b in zip(weights_of(again), weights_of(uninterrupted), strict=True)]
+    different = [np.array_equal(a, b) for a, b in zip(weights_of(other), weights_of(uninterrupted), strict=True)]
+    assert all(same)
+    assert not all(different)
+
+
+def test_every_stage_logs_its_own_losses_by_name(uninterrupted):
+    rows = read_metrics(uninterrupted.out)
+    assert [(row["stage"], row["epoch"]) for row in rows] == [(0, 0), (1, 0), (1, 1), (2, 0)]
+    assert "center" not in rows[0]
+    assert {"center", "pre_logit_norm"} <= rows[1].keys()
+    assert {"triplet", "center"} <= rows[3].keys()
+    assert "pre_logit_norm" not in rows[3]
+    assert all(0 <= row["val_accuracy"] <= 1 for row in rows)
+    for row in rows:
+        terms = [row[name] for name in ("cross_entropy", "center", "pre_logit_norm", "triplet") if name in row]
+        assert row["loss"] == pytest.approx(sum(terms), rel=1e-4)
+
+
+def test_the_best_weights_are_kept(uninterrupted):
+    figures = json.loads((uninterrupted.out / "run.json").read_text())["figures"]
+    rows = read_metrics(uninterrupted.out)
+    assert figures["val_accuracy"] == max(row["val_accuracy"] for row in rows)
+    assert (uninterrupted.out / "weights.h5").is_file()
+    assert any((uninterrupted.out / "tensorboard").iterdir())
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_stage(tmp_path):
+    recipe = Recipe(size=32, batch_size=8, stage1=Stage(epochs=1, center_loss=float("inf"), learning_rate=0.3))
+    with pytest.raises(RunError, match="stage 1"):
+        trainer.fit(make_job(tmp_path / "run", recipe=recipe), resume=False)
+
+
+def test_a_damaged_checkpoint_is_refused(tmp_path, monkeypatch):
+    job = make_job(tmp_path / "run")
+    with monkeypatch.context() as patch:
+        interrupt_after(patch, 5)
+        trainer.fit(job, resume=False)
+    for path in (tmp_path / "run" / "checkpoints").glob("*.index"):
+        path.write_bytes(path.read_bytes()[:40])
+    with pytest.raises(RunError, match="damaged"):
+        trainer.fit(make_job(tmp_path / "run"), resume=True)
+
+
+def test_resuming_without_a_checkpoint_is_refused(tmp_path):
+    with pytest.raises(RunError, match="no checkpoint"):
+        trainer.fit(make_job(tmp_path / "run"), resume=True)
+
+
+def test_a_cached_teacher_gives_the_student_its_outputs_for_the_same_images(tmp_path):
+    recipe = Recipe(
+        size=32, batch_size=8, distillation=Distillation(views=2), stage1=Stage(epochs=3, basic_augmentation=True)
+    )
+    asked = []
+
+    def views(stage, view):
+        asked.append(view)
+        return np.full((36, 5), view, np.float16), np.zeros((36, 3), np.float16)
+
+    job = make_job(tmp_path / "run", recipe=recipe, teacher_views=views, teacher_size=5)
+    trainer.fit(job, resume=False)
+    assert asked == [0, 1, 0]
+    rows = read_metrics(job.out)
+    assert {"teacher_embedding", "teacher_projected", "teacher_labels"} <= rows[0].keys()
+
+
+def test_free_batches_hold_each_image_at_most_once_and_p_x_k_batches_hold_k_of_each():
+    labels = np.repeat(np.arange(5), 11)
+    free = epoch_order(labels, 10, 1, generator_for(1))
+    assert free.shape == (5, 10)
+    assert len(set(free.ravel())) == 50
+    together = epoch_order(labels, 12, 4, generator_for(1))
+    for batch in labels[together]:
+        groups = batch.reshape(3, 4)
+        assert (groups == groups[:, :1]).all()
+
+
+def test_learning_rate_schedules():
+    stage = Stage(epochs=1, learning_rate=1.0)
+    exponential = Recipe(decay_rate=0.5, decay_steps=10)
+    assert [learning_rate(exponential, stage, s, 40, 5) for s in (0, 4, 5, 15)] == [1.0, 1.0, 0.5, 0.25]
+    cosine = Recipe(schedule="cosine", warmup_steps=4)
+    assert learning_rate(cosine, stage, 0, 24, 0) == 0.25
+    assert learning_rate(cosine, stage, 14, 24, 0) == pytest.approx(0.5)
+    assert learning_rate(cosine, stage, 24, 24, 0) == pytest.approx(0.0)
+
+
+def test_batch_norm_momentum_follows_the_steps_of_an_epoch():
+    assert batch_norm_momentum(Recipe(), 10) == 0.9
+    assert batch_norm_momentum(Recipe(), 130) == pytest.approx(1 - 1 / 65, abs=1e-4)
+    assert batch_norm_momentum(Recipe(batch_norm_momentum=0.5), 130) == 0.5
+
+
+@pytest.mark.slow
+def test_two_devices_learn_what_one_learns():
+    """Mirrored over two virtual CPUs, without dropout and BatchNorm's per-device statistics: the same step."""
+    script = """
+        import numpy as np
+        from edgeface.tensorflow_setup import quiet_tensorflow
+        quiet_tensorflow()
+        import tensorflow as tf, tf_keras
+        cpu = tf.config.list_physical_devices("CPU")[0]
+        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+        from edgeface.face_input import FaceInput
+        from edgeface.recipe import Augmentation, Recipe, Stage
+        from edgeface.train.batches import Images, training_batches, view_table
+        from edgeface.train.step import Learner, make_step
+        from edgeface.train.strategies import make_strategy
+        rng = np.random.default_rng(0)
+        data = Images(rng.integers(0, 256, (16, 8, 8, 3), dtype=np.uint8), np.arange(16, dtype=np.int32) % 4)
+        stage = Stage(epochs=1, center_loss=0.1)
+        recipe = Recipe(size=8, batch_size=8, dropout=0.0)
+        order = np.arange(16).reshape(2, 8)
+        table = view_table(16, Augmentation(), stage, 0, 0)
+        results = []
+        for name in ("auto", "mirrored"):
+            strategy = make_strategy(name)
+            assert strategy.num_replicas_in_sync == (2 if name == "mirrored" else 1)
+            tf_keras.utils.set_random_seed(1)
+            with strategy.scope():
+                image = tf_keras.Input((8, 8, 3))
+                embedding = tf_keras.layers.Dense(6, name="embedding")(tf_keras.layers.Flatten()(image))
+                logits = tf_keras.layers.Dense(4, name="logits")(embedding)
+                model = tf_keras.Model(image, {"embedding": embedding, "logits": logits})
+                learner = Learner(model, recipe)
+                learner.optimizer.learning_rate = 0.01
+                learner.optimizer.epsilon = 1.0  # Adam without it doubles rounding errors of zero gradients
+            step = make_step(learner, stage, strategy)
+            batches = strategy.distribute_datasets_from_function(
+                lambda context: training_batches(data, FaceInput(size=8), stage, order, table, None, context))
+            losses = [float(step(batch, tf.constant([0, 0]))["loss"]) for batch in batches]
+            results.append((losses, [w.numpy() for w in model.weights]))
+        (a, one), (b, two) = results
+        np.testing.assert_allclose(a, b, rtol=1e-4)
+        for x, y in zip(one, two):
+            np.testing.assert_allclose(x, y, atol=2e-4)
+        print("equal")
+    """
+    result = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, check=False)
+    assert result.stdout.strip() == "equal", result.stderr[-2000:]

@@ -1,0 +1,127 @@
+"""From cached uint8 images to augmented batches. Everything follows from (seed, stage, epoch), nothing from chance."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+
+from edgeface.errors import RecipeError
+from edgeface.face_input import FaceInput
+from edgeface.recipe import Augmentation, Stage
+from edgeface.train import augment
+
+
+@dataclass(frozen=True)
+class Images:
+    """A split in memory or memory-mapped: uint8 (count, side, side, 3) and int32 labels (count,)."""
+
+    images: np.ndarray
+    labels: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+def generator_for(*key: int) -> np.random.Generator:
+    """A NumPy generator that depends on the key alone, e.g. (seed, stage, epoch, purpose)."""
+    return np.random.default_rng(np.random.SeedSequence(key))
+
+
+def steps_per_epoch(count: int, batch_size: int) -> int:
+    """Whole batches in `count` images. Raises RecipeError when there is none."""
+    if batch_size > count:
+        raise RecipeError(f"batch_size {batch_size} is more than the {count} training images; lower batch_size")
+    return count // batch_size
+
+
+def epoch_order(
+    labels: np.ndarray, batch_size: int, images_per_identity: int, generator: np.random.Generator
+) -> np.ndarray:
+    """Indices of an epoch's batches, int64 (steps, batch_size); the images of a last part batch wait an epoch.
+
+    With `images_per_identity` K > 1 the batches are P x K: every identity's images are shuffled and dealt in
+    groups of K (a short last group is filled up with others of the identity), and the groups are shuffled.
+    """
+    if images_per_identity == 1:
+        order = generator.permutation(len(labels))
+    else:
+        groups = []
+        for identity in np.unique(labels):
+            own = generator.permutation(np.flatnonzero(labels == identity))
+            missing = -len(own) % images_per_identity
+            groups.append(np.concatenate([own, generator.choice(own, missing)]).reshape(-1, images_per_identity))
+        order = generator.permutation(np.concatenate(groups)).reshape(-1)
+    steps = steps_per_epoch(len(labels), batch_size)
+    return order[: steps * batch_size].reshape(steps, batch_size).astype(np.int64)
+
+
+def view_table(count: int, config: Augmentation, stage: Stage, seed: int, view: int) -> np.ndarray:
+    """Augmentation parameters of one view of all images, float32 (count, COLUMNS)."""
+    generator = generator_for(seed, view, 1)
+    return augment.draw(count, config, basic=stage.basic_augmentation, seaweed=stage.seaweed, generator=generator)
+
+
+def to_network(images: tf.Tensor, face_input: FaceInput) -> tf.Tensor:
+    """0..255 to the network's value range, float32."""
+    low, high = face_input.value_range
+    return tf.cast(images, tf.float32) * ((high - low) / 255.0) + low
+
+
+def training_batches(
+    data: Images,
+    face_input: FaceInput,
+    stage: Stage,
+    order: np.ndarray,
+    table: np.ndarray,
+    teacher: tuple[np.ndarray, np.ndarray] | None = None,
+    context: tf.distribute.InputContext | None = None,
+) -> tf.data.Dataset:
+    """Augmented batches in the given order, as dicts of `image`, `label` and, from a cached teacher, its outputs.
+
+    `order` is (steps, batch) and `table` (count, COLUMNS); `teacher` is (embedding, logits) of this view as float16
+    (count, size). With a distribution context every replica gets its own equal part of each batch.
+    """
+    if context is not None:
+        replicas = context.num_replicas_in_sync
+        local = replicas // context.num_input_pipelines
+        parts = order.reshape(len(order), replicas, -1)
+        first = context.input_pipeline_id * local
+        order = parts[:, first : first + local].reshape(len(order) * local, -1)
+
+    def rows() -> Iterator[dict[str, np.ndarray]]:
+        for index in order:
+            row = {"image": data.images[index], "label": data.labels[index], "table": table[index]}
+            if teacher is not None:
+                row["teacher_embedding"], row["teacher_logits"] = teacher[0][index], teacher[1][index]
+            yield row
+
+    batch, side = order.shape[1], face_input.size
+    signature = {
+        "image": tf.TensorSpec((batch, side, side, 3), tf.uint8),
+        "label": tf.TensorSpec((batch,), tf.int32),
+        "table": tf.TensorSpec((batch, augment.COLUMNS), tf.float32),
+    }
+    if teacher is not None:
+        signature["teacher_embedding"] = tf.TensorSpec((batch, teacher[0].shape[1]), tf.float16)
+        signature["teacher_logits"] = tf.TensorSpec((batch, teacher[1].shape[1]), tf.float16)
+
+    def prepare(row: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        table = row.pop("table")
+        images = augment.augment(row["image"], table, basic=stage.basic_augmentation, seaweed=stage.seaweed)
+        casts = {name: tf.cast(value, tf.float32) for name, value in row.items() if name.startswith("teacher")}
+        return {"image": to_network(images, face_input), "label": row["label"], **casts}
+
+    dataset = tf.data.Dataset.from_generator(rows, output_signature=signature)
+    options = tf.data.Options()
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+    return dataset.map(prepare, num_parallel_calls=2, deterministic=True).prefetch(2).with_options(options)
+
+
+def plain_batches(data: Images, face_input: FaceInput, batch_size: int) -> Iterator[tuple[tf.Tensor, np.ndarray]]:
+    """Every image once, in order, without augmentation: (float32 images, int32 labels)."""
+    for start in range(0, len(data), batch_size):
+        part = slice(start, start + batch_size)
+        yield to_network(tf.constant(data.images[part]), face_input), np.asarray(data.labels[part])

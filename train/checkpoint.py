@@ -1,0 +1,94 @@
+"""What a run writes while it trains, and how it finds its place again."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from edgeface.errors import RunError
+from edgeface.files import storage_errors, write_text
+from edgeface.train.step import Learner
+
+
+@dataclass
+class Place:
+    """Where training stands: `step` steps of `epoch` of `stage` are done. `sums` are that epoch's so far."""
+
+    stage: int = 0
+    epoch: int = 0
+    step: int = 0
+    steps_before: int = 0
+    best_accuracy: float = -1.0
+    seconds: float = 0.0
+    sums: dict[str, float] = field(default_factory=dict)
+
+
+class Checkpoints:
+    """Saves and restores a learner and its place, the last two checkpoints kept."""
+
+    def __init__(self, run: Path, learner: Learner, chief: bool = True):
+        # Every worker has to take part in saving; only the chief's files are kept.
+        folder = run / "checkpoints" if chief else Path(tempfile.mkdtemp())
+        self.read_from = run / "checkpoints"
+        self.place = tf.Variable(json.dumps(asdict(Place())), trainable=False, dtype=tf.string)
+        self.checkpoint = tf.train.Checkpoint(learner=learner, place=self.place)
+        self.manager = tf.train.CheckpointManager(self.checkpoint, str(folder), max_to_keep=2)
+
+    def save(self, place: Place) -> None:
+        """Write a checkpoint. Raises StorageError on a full or read-only disk; the one before stays."""
+        self.place.assign(json.dumps(asdict(place)))
+        with storage_errors(self.read_from):
+            try:
+                self.manager.save()
+            except tf.errors.OpError as error:
+                raise OSError(error.message.splitlines()[0]) from None
+
+    def restore(self) -> Place:
+        """Go back to the newest checkpoint. Raises RunError when there is none or it does not fit."""
+        latest = tf.train.latest_checkpoint(str(self.read_from))
+        if latest is None:
+            raise RunError(f"{self.read_from}: holds no checkpoint to resume from; start again without --resume")
+        try:
+            self.checkpoint.restore(latest).assert_existing_objects_matched()
+            return Place(**json.loads(self.place.numpy()))
+        except (tf.errors.OpError, AssertionError, ValueError, TypeError) as error:
+            reason = str(error).splitlines()[0][:120]
+            raise RunError(f"{latest}: is damaged or of another recipe ({reason}); train the run again") from None
+
+
+class MetricsLog:
+    """`metrics.jsonl` (a line an epoch) and the same figures for TensorBoard."""
+
+    def __init__(self, run: Path, place: Place):
+        self.path = run / "metrics.jsonl"
+        # A run killed between writing a line and its checkpoint would otherwise hold an epoch twice.
+        kept = [row for row in read_metrics(run) if (row["stage"], row["epoch"]) < (place.stage, place.epoch)]
+        write_text(self.path, "".join(json.dumps(row) + "\n" for row in kept))
+        self.writer = tf.summary.create_file_writer(str(run / "tensorboard"))
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Append an epoch's figures."""
+        with storage_errors(self.path), self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+        with self.writer.as_default(step=row["global_step"]):
+            for name, value in row.items():
+                if isinstance(value, float):
+                    tf.summary.scalar(name, value)
+        self.writer.flush()
+
+
+def read_metrics(run: Path) -> list[dict[str, Any]]:
+    """The epochs of a run's `metrics.jsonl`, oldest first; a last line cut short is left out."""
+    path = run / "metrics.jsonl"
+    rows = []
+    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
+        try:
+            rows.append(json.loads(line))
+        except ValueError:
+            break
+    return rows

@@ -1,0 +1,74 @@
+"""The losses of the reference system. All take float32 and return a float32 scalar, a mean over the batch."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+MINING_SHARE = 0.7
+MINING_WEIGHT = 0.1
+CENTER_ALPHA = 0.95
+TRIPLET_MARGIN = 1.0
+
+
+def cross_entropy(logits: tf.Tensor, labels: tf.Tensor, smoothing: float = 0.0) -> tf.Tensor:
+    """Cross-entropy of logits (batch, classes) with int labels (batch,): one value a sample, (batch,)."""
+    if not smoothing:
+        return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+    classes = tf.shape(logits)[1]
+    target = tf.one_hot(labels, classes) * (1 - smoothing) + smoothing / tf.cast(classes, tf.float32)
+    return tf.nn.softmax_cross_entropy_with_logits(target, logits)
+
+
+def hard_instance_weights(losses: tf.Tensor) -> tf.Tensor:
+    """Weights (batch,): 0.1 for samples whose loss is under 0.7 of the batch's largest, else 1."""
+    easy = losses < MINING_SHARE * tf.reduce_max(losses)
+    return tf.stop_gradient(tf.where(easy, MINING_WEIGHT, 1.0))
+
+
+def center_loss(embedding: tf.Tensor, labels: tf.Tensor, centers: tf.Variable) -> tf.Tensor:
+    """Mean squared distance of pre-logits (batch, size) to their class centers (classes, size).
+
+    Wen et al. 2016, https://doi.org/10.1007/978-3-319-46478-7_31. Does not move the centers.
+    """
+    return tf.reduce_mean(tf.square(embedding - tf.stop_gradient(tf.gather(centers, labels))))
+
+
+def moved_centers(embedding: tf.Tensor, labels: tf.Tensor, centers: tf.Variable) -> tf.Tensor:
+    """The centers after a step, each moved by 1 - alpha = 0.05 towards every one of its samples (FaceNet's rule)."""
+    difference = (1 - CENTER_ALPHA) * (tf.gather(centers, labels) - tf.stop_gradient(embedding))
+    return tf.tensor_scatter_nd_sub(tf.convert_to_tensor(centers), labels[:, None], difference)
+
+
+def pre_logit_norm(embedding: tf.Tensor) -> tf.Tensor:
+    """Mean L1 norm of pre-logits (batch, size)."""
+    return tf.reduce_mean(tf.reduce_sum(tf.abs(embedding), axis=1))
+
+
+def batch_hard_triplet(embedding: tf.Tensor, labels: tf.Tensor, margin: float = TRIPLET_MARGIN) -> tf.Tensor:
+    """Batch-hard triplet loss on Euclidean distances of (batch, size).
+
+    For each anchor: max(0, margin + farthest positive - nearest negative) (Schroff et al. 2015; Hermans et al.
+    2017, https://arxiv.org/abs/1703.07737). Anchors without a positive or a negative in the batch count 0.
+    """
+    squares = tf.reduce_sum(tf.square(embedding), axis=1)
+    squared = squares[:, None] - 2 * tf.matmul(embedding, embedding, transpose_b=True) + squares[None, :]
+    # The gradient of a square root at 0 is infinite: keep distances just above it.
+    distances = tf.sqrt(tf.maximum(squared, 1e-12))
+    same = labels[:, None] == labels[None, :]
+    positive = same & ~tf.eye(tf.shape(labels)[0], dtype=tf.bool)
+    farthest = tf.reduce_max(tf.where(positive, distances, -1.0), axis=1)
+    nearest = tf.reduce_min(tf.where(same, distances.dtype.max, distances), axis=1)
+    valid = tf.reduce_any(positive, axis=1) & tf.reduce_any(~same, axis=1)
+    hinge = tf.where(valid, tf.maximum(margin + farthest - nearest, 0.0), 0.0)
+    return tf.reduce_mean(hinge)
+
+
+def soft_cross_entropy(logits: tf.Tensor, teacher_logits: tf.Tensor, temperature: float = 1.0) -> tf.Tensor:
+    """Cross-entropy of a student's logits with the teacher's softmax, both (batch, classes).
+
+    Scaled by temperature squared, so that its gradients keep their size (Hinton et al. 2015,
+    https://arxiv.org/abs/1503.02531).
+    """
+    target = tf.nn.softmax(teacher_logits / temperature)
+    losses = tf.nn.softmax_cross_entropy_with_logits(target, logits / temperature)
+    return tf.reduce_mean(losses) * temperature**2

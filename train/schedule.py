@@ -1,0 +1,29 @@
+"""Learning rate and BatchNorm momentum by the length of the run."""
+
+from __future__ import annotations
+
+import math
+
+from edgeface.recipe import Recipe, Stage
+
+
+def learning_rate(recipe: Recipe, stage: Stage, step: int, stage_steps: int, steps_before: int) -> float:
+    """The learning rate of step `step` (from 0) of a stage of `stage_steps`, after `steps_before` earlier steps.
+
+    The exponential schedule counts steps over all stages, as the reference does; cosine falls to 0 in each stage.
+    """
+    rate = stage.learning_rate
+    if step < recipe.warmup_steps:
+        return rate * (step + 1) / recipe.warmup_steps
+    if recipe.schedule == "cosine":
+        length = max(1, stage_steps - recipe.warmup_steps)
+        return rate * 0.5 * (1 + math.cos(math.pi * (step - recipe.warmup_steps) / length))
+    return rate * recipe.decay_rate ** ((steps_before + step) // recipe.decay_steps)
+
+
+def batch_norm_momentum(recipe: Recipe, steps_per_epoch: int) -> float:
+    """The recipe's momentum, or one whose averages settle within half an epoch (at least 10 steps)."""
+    if recipe.batch_norm_momentum:
+        return recipe.batch_norm_momentum
+    window = min(200.0, max(10.0, steps_per_epoch / 2))
+    return round(1 - 1 / window, 4)

@@ -1,0 +1,212 @@
+"""`edgeface train`: from a dataset and a recipe to a run on disk."""
+
+from __future__ import annotations
+
+import datetime
+import platform
+import shutil
+import subprocess
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+
+from edgeface.data.cache import cached_images
+from edgeface.data.layouts import FaceDataset, default_face_input, load_dataset
+from edgeface.errors import DataError, RunError, UsageError
+from edgeface.face_input import FaceInput
+from edgeface.files import storage_errors, write_json, write_text
+from edgeface.models import build_network, load_model
+from edgeface.models.inception_resnet import SMALLEST_SIZE
+from edgeface.recipe import Recipe, to_toml
+from edgeface.run import FORMAT, Run, open_run
+from edgeface.train.batches import Images, steps_per_epoch
+from edgeface.train.checkpoint import Place
+from edgeface.train.schedule import batch_norm_momentum
+from edgeface.train.step import Learner
+from edgeface.train.strategies import is_chief, make_strategy
+from edgeface.train.teacher_cache import TeacherCache
+from edgeface.train.trainer import Job, fit
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked for. `width` is the student's, None for the teacher network."""
+
+    data: Path
+    out: Path
+    recipe: Recipe
+    recipe_name: str
+    width: float | None = None
+    teacher: Path | None = None
+    seed: int = 0
+    strategy: str = "auto"
+    resume: bool = False
+    strict: bool = False
+    quiet: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What training gave: the run's folder, whether it was interrupted, and the figures of the best weights."""
+
+    run: Path
+    stopped: bool
+    figures: dict[str, Any]
+
+
+def train(request: Request) -> Outcome:
+    """Train (or resume) one network. Raises DataError, RecipeError, RunError or StorageError; see their messages."""
+    _check_folder(request)
+    dataset = load_dataset(request.data)
+    face_input = default_face_input(dataset, request.recipe.size)
+    teacher = _open_teacher(request, dataset, face_input)
+    train_images = load_split(dataset, "train", face_input, strict=request.strict)
+    validation = load_split(dataset, "val", face_input, strict=request.strict)
+    tf_keras.utils.set_random_seed(request.seed)
+    strategy = make_strategy(request.strategy)
+    _check_replicas(request.recipe, strategy)
+    per_epoch = steps_per_epoch(len(train_images), request.recipe.batch_size)
+    network, build = _network(request, len(dataset.identities), per_epoch)
+    teacher_model = load_model(teacher) if teacher else None
+    cached = teacher is not None and request.recipe.distillation.views > 0
+    tf_keras.mixed_precision.set_global_policy("mixed_bfloat16" if request.recipe.precision == "bf16" else "float32")
+    with strategy.scope():
+        learner = Learner(
+            build_network(network, build),
+            request.recipe,
+            teacher=None if cached else teacher_model,
+            teacher_size=teacher_model.output["embedding"].shape[-1] if teacher_model else None,
+        )
+    views = None
+    if teacher is not None and teacher_model is not None and cached:
+        views = TeacherCache(teacher, teacher_model, train_images, request.recipe.augmentation, quiet=request.quiet)
+        views.prepare(request.recipe.stages, request.recipe.distillation.views)
+    info = _info(request, dataset, face_input, network, build, teacher)
+
+    def save_info(figures: dict[str, Any], weights_sha256: str) -> None:
+        write_json(request.out / "run.json", {**info, "figures": figures, "weights_sha256": weights_sha256})
+
+    if is_chief(strategy) and not request.resume:
+        with storage_errors(request.out):
+            request.out.mkdir(parents=True, exist_ok=True)
+        write_text(request.out / "recipe.toml", to_toml(request.recipe))
+        write_text(request.out / "identities.txt", "".join(f"{name}\n" for name in dataset.identities))
+        save_info({}, "")
+    job = Job(
+        request.out, learner, request.recipe, request.seed, strategy, face_input, train_images, validation, save_info,
+        views, request.quiet,
+    )  # fmt: skip
+    place = fit(job, resume=request.resume)
+    return Outcome(request.out, job.stopped, _finish(request, job, place))
+
+
+def load_split(dataset: FaceDataset, split: str, face_input: FaceInput, *, strict: bool = False) -> Images:
+    """A labelled split as cached uint8 images. Raises DataError when the dataset has no such split."""
+    if not dataset.of(split):
+        raise DataError(f"{dataset.root}: has no '{split}' split; make one with 'edgeface data split {dataset.root}'")
+    images, labels, _ = cached_images(dataset, split, face_input, strict=strict)
+    if len(labels) == 0 or (np.asarray(labels) < 0).any():
+        raise DataError(f"{dataset.root}: the '{split}' split has no labels to learn or score from")
+    return Images(images, np.asarray(labels))
+
+
+def _check_folder(request: Request) -> None:
+    started = (request.out / "run.json").exists() or (request.out / "checkpoints").exists()
+    if request.resume and not started:
+        raise RunError(f"{request.out}: nothing to resume; start it without --resume")
+    if request.out.exists() and not request.out.is_dir():
+        raise UsageError(f"{request.out}: is a file; choose a folder with --out")
+    if not request.resume and started:
+        raise RunError(f"{request.out}: holds a run already; go on with --resume, or choose another --out")
+
+
+def _open_teacher(request: Request, dataset: FaceDataset, face_input: FaceInput) -> Run | None:
+    if request.teacher is None:
+        return None
+    teacher = open_run(request.teacher)
+    if teacher.identities != dataset.identities:
+        raise RunError(f"{teacher.path}: was trained on other identities than {dataset.root}; train a teacher on it")
+    if teacher.face_input != face_input:
+        raise RunError(
+            f"{teacher.path}: sees {teacher.face_input.size} px, the student's recipe {face_input.size} px; both must "
+            f"get the same image: --set size={teacher.face_input.size}"
+        )
+    return teacher
+
+
+def _network(request: Request, classes: int, per_epoch: int) -> tuple[str, dict[str, Any]]:
+    recipe = request.recipe
+    build: dict[str, Any] = {
+        "classes": classes,
+        "size": recipe.size,
+        "dropout": recipe.dropout,
+        "batch_norm_momentum": batch_norm_momentum(recipe, per_epoch),
+    }
+    if request.width is None:
+        if recipe.size < SMALLEST_SIZE:
+            raise UsageError(f"the teacher needs images of {SMALLEST_SIZE} px or more: --set size={SMALLEST_SIZE}")
+        return "inception_resnet_v1", build
+    return "squeezenext_23v5", {**build, "width": request.width}
+
+
+def _check_replicas(recipe: Recipe, strategy: tf.distribute.Strategy) -> None:
+    replicas = strategy.num_replicas_in_sync
+    if recipe.batch_size % (replicas * recipe.images_per_identity):
+        raise UsageError(
+            f"batch_size {recipe.batch_size} cannot be split over {replicas} replicas in groups of "
+            f"{recipe.images_per_identity}; --set batch_size={replicas * recipe.images_per_identity * 8}"
+        )
+
+
+def _info(
+    request: Request, dataset: FaceDataset, face_input: FaceInput, network: str, build: dict, teacher: Run | None
+) -> dict[str, Any]:
+    """What `run.json` says of a run besides its figures. A resumed run keeps what it said when it began."""
+    packages = ("edgeface", "tensorflow", "tf-keras", "numpy", "opencv-python")
+    return {
+        "format": FORMAT,
+        "network": network,
+        "build": build,
+        "face_input": face_input.to_dict(),
+        "dataset": {"path": str(dataset.root.resolve()), "hash": dataset.content_hash(), "layout": dataset.layout,
+                    "training_images": len(dataset.of("train"))},
+        "recipe": request.recipe_name,
+        "teacher": None if teacher is None else {
+            "run": str(teacher.path.resolve()), "weights_sha256": teacher.info["weights_sha256"],
+            "figures": teacher.figures,
+        },
+        "seed": request.seed,
+        "strategy": request.strategy,
+        "started": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "git_revision": git_revision(),
+        "machine": {"system": platform.platform(terse=True), "processor": platform.machine()},
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in packages}},
+    }  # fmt: skip
+
+
+def git_revision() -> str | None:
+    """The revision of the source tree this package runs from, None outside a git checkout."""
+    git = shutil.which("git")
+    if git is None:
+        return None
+    folder = Path(__file__).resolve().parent
+    result = subprocess.run([git, "rev-parse", "HEAD"], cwd=folder, capture_output=True, text=True, check=False)
+    return result.stdout.strip() or None
+
+
+def _finish(request: Request, job: Job, place: Place) -> dict[str, Any]:
+    if not (request.out / "weights.h5").exists():
+        return {}
+    run = open_run(request.out)
+    figures = {**run.figures, "seconds": round(place.seconds, 1), "finished": not job.stopped}
+    if is_chief(job.strategy):
+        job.save_info(figures, run.info["weights_sha256"])
+    return figures
+
+
+

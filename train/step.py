@@ -1,0 +1,128 @@
+"""One optimisation step: the network, its training-only parts, and the weighted sum of the stage's losses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import tensorflow as tf
+import tf_keras
+
+from edgeface.recipe import Recipe, Stage
+from edgeface.train import losses
+from edgeface.train.distillation import DistillationHead, distillation_losses
+
+TRIPLET_SIZE = 128
+Batch = dict[str, tf.Tensor]
+
+
+class Learner(tf.Module):
+    """The network in training with everything a checkpoint must hold to go on as if never stopped.
+
+    Built inside the strategy's scope. `teacher` is a live, frozen teacher; `teacher_size` is the width of its
+    pre-logits when there is a teacher at all, live or cached.
+    """
+
+    def __init__(
+        self,
+        model: tf_keras.Model,
+        recipe: Recipe,
+        *,
+        teacher: tf_keras.Model | None = None,
+        teacher_size: int | None = None,
+    ):
+        super().__init__()
+        embedding_size, classes = model.output["embedding"].shape[-1], model.output["logits"].shape[-1]
+        self.model = model
+        self.recipe = recipe
+        # A dict in a list: a frozen teacher is not part of the checkpoint.
+        self._teacher = [teacher]
+        self.triplet_head = tf_keras.layers.Dense(TRIPLET_SIZE, name="triplet_head")
+        self.triplet_head.build((None, embedding_size))
+        self.distillation_head = None
+        if teacher_size:
+            self.distillation_head = DistillationHead(teacher_size, classes)
+            self.distillation_head(tf.zeros((1, embedding_size)))
+        self.centers = tf.Variable(
+            tf.zeros((classes, embedding_size)),
+            trainable=False,
+            name="centers",
+            aggregation=tf.VariableAggregation.MEAN,
+        )
+        self.optimizer = _optimizer(recipe)
+        self.optimizer.build(self.weights_to_train)
+
+    @property
+    def weights_to_train(self) -> list[tf.Variable]:
+        """The network's trainable weights and those of the training-only heads."""
+        weights = self.model.trainable_weights + self.triplet_head.trainable_weights
+        return weights + (self.distillation_head.trainable_weights if self.distillation_head else [])
+
+    def teacher_outputs(self, batch: Batch) -> Batch | None:
+        """The teacher's outputs for a batch: stored ones, or those of the live teacher, or None."""
+        if "teacher_logits" in batch:
+            return {"embedding": batch["teacher_embedding"], "logits": batch["teacher_logits"]}
+        teacher = self._teacher[0]
+        return None if teacher is None else teacher(batch["image"], training=False)
+
+    def losses(self, stage: Stage, batch: Batch, outputs: Batch) -> dict[str, tf.Tensor]:
+        """The stage's weighted losses by name. Their plain sum is what is minimised."""
+        embedding, logits, labels = outputs["embedding"], outputs["logits"], batch["label"]
+        sample_losses = losses.cross_entropy(logits, labels, self.recipe.label_smoothing)
+        if stage.hard_instance_mining:
+            sample_losses *= losses.hard_instance_weights(sample_losses)
+        terms = {"cross_entropy": tf.reduce_mean(sample_losses)}
+        if stage.center_loss:
+            terms["center"] = stage.center_loss * losses.center_loss(embedding, labels, self.centers)
+        if stage.pre_logit_norm:
+            terms["pre_logit_norm"] = stage.pre_logit_norm * losses.pre_logit_norm(embedding)
+        if stage.triplet:
+            terms["triplet"] = stage.triplet * losses.batch_hard_triplet(self.triplet_head(embedding), labels)
+        teacher = self.teacher_outputs(batch)
+        if teacher is not None and self.distillation_head is not None:
+            terms |= distillation_losses(self.recipe.distillation, self.distillation_head, outputs, teacher)
+        return terms
+
+
+def make_step(learner: Learner, stage: Stage, strategy: tf.distribute.Strategy) -> Callable[[Batch, tf.Tensor], Batch]:
+    """Compile the training step of a stage.
+
+    It takes a (distributed) batch and a seed, int32 (2,), for dropout, and returns named float32 scalars.
+    """
+
+    model, recipe = learner.model, learner.recipe
+    trunk = tf_keras.Model(model.input, model.get_layer("embedding").output)
+    classify = model.get_layer("logits")
+
+    def replica_step(batch: Batch, seed: tf.Tensor) -> Batch:
+        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+        with tf.GradientTape() as tape:
+            embedding = trunk(batch["image"], training=True)
+            # Keras' own dropout keeps hidden state that a checkpoint does not hold; this follows from the step alone.
+            seeds = tf.random.experimental.stateless_fold_in(seed, replica)
+            kept = tf.nn.experimental.stateless_dropout(embedding, recipe.dropout, seeds)
+            outputs = {"embedding": embedding, "logits": classify(kept)}
+            terms = learner.losses(stage, batch, outputs)
+            total = tf.add_n(list(terms.values()))
+            scaled = total / strategy.num_replicas_in_sync
+        weights = learner.weights_to_train
+        gradients = tape.gradient(scaled, weights, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        learner.optimizer.apply_gradients(zip(gradients, weights, strict=True))
+        if stage.center_loss:
+            learner.centers.assign(losses.moved_centers(outputs["embedding"], batch["label"], learner.centers))
+        hits = tf.equal(tf.argmax(outputs["logits"], axis=1, output_type=tf.int32), batch["label"])
+        return {"loss": total, "accuracy": tf.reduce_mean(tf.cast(hits, tf.float32)), **terms}
+
+    @tf.function
+    def step(batch: Batch, seed: tf.Tensor) -> Batch:
+        results = strategy.run(replica_step, args=(batch, seed))
+        return {name: strategy.reduce(tf.distribute.ReduceOp.MEAN, value, None) for name, value in results.items()}
+
+    return step
+
+
+def _optimizer(recipe: Recipe) -> tf_keras.optimizers.Optimizer:
+    if not recipe.weight_decay:
+        return tf_keras.optimizers.Adam()
+    optimizer = tf_keras.optimizers.AdamW(weight_decay=recipe.weight_decay)
+    optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
+    return optimizer
