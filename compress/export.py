@@ -55,7 +55,8 @@ def _save(model: tf_keras.Model, folder: str) -> None:
     size = model.input_shape[1]
     image = tf.TensorSpec((1, size, size, 3), tf.float32, name="image")
     module = tf.Module()
-    module.model = model
+    # Its variables alone: saving the model itself would trace every layer, most of the time of an export.
+    module.weights = model.weights
     both = tf.function(lambda image: dict(model(image, training=False))).get_concrete_function(image)
     tf.saved_model.save(module, folder, signatures={"both": both})
 
@@ -64,11 +65,13 @@ def _configure(converter: tf.lite.TFLiteConverter, mode: str, io: str, calibrati
     if mode == "float32":
         return
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if mode == "dynamic":
+        # tflite-runtime 2.14 does not know dense layers with weights quantized per channel.
+        converter._experimental_disable_per_channel_quantization_for_dense_layers = True
     if mode == "float16":
         converter.target_spec.supported_types = [tf.float16]
-    if mode in INTEGER_MODES:
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     if mode == "int8":
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
 
         def samples() -> Iterator[tuple[str, dict[str, np.ndarray]]]:
             for image in calibration if calibration is not None else ():

@@ -7,6 +7,7 @@ faults of a cheap camera. The same seed draws the same faces, person by person a
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 
 import cv2
@@ -84,7 +85,7 @@ def draw_face(person: Person, rng: np.random.Generator, size: int = 112) -> np.n
     """One photo of a person, RGB uint8 (size, size, 3), drawn at twice the size and reduced."""
     shot = draw_shot(person, rng)
     canvas = Canvas(paint_background(2 * size, rng), shot)
-    head = Head(person)
+    head = _head(person)
     _paint_head(canvas, head, person)
     _paint_features(canvas, head, person)
     if rng.random() < 0.04:
@@ -95,6 +96,11 @@ def draw_face(person: Person, rng: np.random.Generator, size: int = 112) -> np.n
     if rng.random() < 0.1:
         occlude(image, rng)
     return photograph(image, size, rng)
+
+
+@lru_cache(maxsize=16)
+def _head(person: Person) -> Head:
+    return Head(person)
 
 
 def _paint_head(canvas: Canvas, head: Head, person: Person) -> None:

@@ -127,15 +127,13 @@ def _paint_strands(canvas: Canvas, head: Head, person: Person, colour: Colour) -
     rng = np.random.default_rng(person.mark_seed)
     starts = rng.uniform(-0.9, 0.9, 14)
     grow = _CAPS[person.style][0] * person.hair_volume
-    steps = np.linspace(0, 1, 4)[:, None]
-    dark: list[np.ndarray] = []
-    light: list[np.ndarray] = []
-    for index, start in enumerate(starts):
-        root = np.array([person.part_side * 0.5, -1.05])
-        end = np.array([start * head.width_at(-0.7), person.hairline - 0.10])
-        bend = np.array([start * 0.25, -0.12])
-        path = root + (end - root) * steps + bend * np.sin(steps * np.pi)
-        (dark if index % 2 else light).append(head.front(path, grow + 0.05))
+    steps = np.linspace(0, 1, 4)[None, :, None]
+    root = np.array([person.part_side * 0.5, -1.05])
+    ends = np.column_stack([starts * head.width_at(-0.7), np.full(14, person.hairline - 0.10)])[:, None]
+    bends = np.column_stack([starts * 0.25, np.full(14, -0.12)])[:, None]
+    paths = root + (ends - root) * steps + bends * np.sin(steps * np.pi)
+    strands = head.front(paths.reshape(-1, 2), grow + 0.05).reshape(14, 4, 3)
+    dark, light = list(strands[1::2]), list(strands[::2])
     canvas.lines(dark, shade(colour, 0.72), 0.012)
     canvas.lines(light, mix(shade(colour, 1.25), (200, 190, 180), 0.12), 0.012)
 

@@ -45,7 +45,7 @@ class Head:
 
     def front(self, xy: np.ndarray, lift: float | np.ndarray = 0.0) -> np.ndarray:
         """Points (N, 2) of the frontal view put onto the surface, (N, 3), raised towards the camera by `lift`."""
-        rows = self._table[((xy[:, 1] + 1.2) * _ROWS_PER_UNIT).astype(np.intp).clip(0, len(self._table) - 1)]
+        rows = self._table.take(((xy[:, 1] + 1.2) * _ROWS_PER_UNIT).astype(np.intp), axis=0, mode="clip")
         across = xy[:, 0] / rows[:, 0]
         points = np.empty((len(xy), 3))
         points[:, :2] = xy

@@ -1,0 +1,113 @@
+"""A network with fake quantization in it (TFMOT's 8-bit scheme), so that it can learn what int8 does to it.
+
+Jacob et al. 2018, https://arxiv.org/abs/1712.05877; Krishnamoorthi 2018, https://arxiv.org/abs/1806.08342.
+Kernels are quantized per output channel before BatchNorm; the converter then folds BatchNorm into the channels'
+scales, which changes no rounding. Activations are quantized after ReLU, after additions and at the outputs.
+"""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+
+from edgeface.errors import UsageError
+from edgeface.tensorflow_setup import silenced_stderr
+
+with silenced_stderr(), warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    from tensorflow_model_optimization.python.core.quantization.keras.default_8bit import default_8bit_quantize_registry
+    from tensorflow_model_optimization.quantization.keras import quantize_model
+
+PREFIX = "quant_"
+_BATCH = 32
+_SMALLEST_RANGE = 1e-6
+
+
+def check_quantizable(model: tf_keras.Model) -> None:
+    """Raise UsageError, naming the layer, unless fake quantization fits every layer of the network."""
+    registry = default_8bit_quantize_registry.Default8BitQuantizeRegistry()
+    for layer in model.layers:
+        if isinstance(layer, tf_keras.layers.InputLayer) or registry.supports(layer):
+            continue
+        if isinstance(layer, tf_keras.layers.BatchNormalization):
+            before = layer.inbound_nodes[0].inbound_layers
+            if isinstance(before, tf_keras.layers.Conv2D):
+                continue
+            fix = f"it must follow a convolution, not {before.name}, to fold into it"
+        else:
+            fix = "build it from Conv2D, BatchNormalization and ReLU, or use --mode int8"
+        raise UsageError(f"layer {layer.name} ({type(layer).__name__}) cannot be trained for int8; {fix}")
+
+
+def fake_quantized(model: tf_keras.Model, images: np.ndarray, value_range: tuple[float, float]) -> tf_keras.Model:
+    """A copy of the network with fake quantization and the ranges of `images` in it; the outputs have the same names.
+
+    `images` is float32 (N, size, size, 3), the calibration images. The ranges must be there before training begins:
+    TFMOT starts all of them at -6..6 and moves them by 0.1 % a step. Raises UsageError for an unfit layer.
+    """
+    check_quantizable(model)
+    flat = tf_keras.Model(model.input, [model.output["embedding"], model.output["logits"]])
+    with silenced_stderr(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        quantized = quantize_model(flat)
+    embedding, logits = quantized.outputs
+    quantized = tf_keras.Model(quantized.input, {"embedding": embedding, "logits": logits}, name=model.name)
+    _set_activation_ranges(quantized, model, images, value_range)
+    set_kernel_ranges(quantized)
+    return quantized
+
+
+def set_kernel_ranges(quantized: tf_keras.Model) -> None:
+    """Set the quantization range of every kernel by its weights, as a training step does when it begins.
+
+    Wanted after every change of the weights outside of it: in inference mode the stored ranges are used.
+    """
+    for layer in quantized.layers:
+        named = _named_weights(layer)
+        if "kernel_max" in named:
+            kernel, high = named["kernel"], named["kernel_max"]
+            axes = tuple(range(len(kernel.shape) - 1)) if high.shape.rank else None
+            largest = np.maximum(np.abs(kernel.numpy()).max(axis=axes), _SMALLEST_RANGE)
+            high.assign(largest)
+            named["kernel_min"].assign(-largest)
+
+
+def _set_activation_ranges(
+    quantized: tf_keras.Model, model: tf_keras.Model, images: np.ndarray, value_range: tuple[float, float]
+) -> None:
+    """Give every activation the mean, over batches, of its smallest and largest value in the float network."""
+    variables = {layer.name.removeprefix(PREFIX): found for layer in quantized.layers if (found := _range_of(layer))}
+    low, high = variables.pop("quantize_layer")
+    low.assign(value_range[0])
+    high.assign(value_range[1])
+    names = list(variables)
+    tensors = [model.get_layer(name).output for name in names]
+    probe = tf_keras.Model(model.input, tensors)
+
+    @tf.function(reduce_retracing=True)
+    def extremes(batch: tf.Tensor) -> tf.Tensor:
+        outputs = probe(batch, training=False)
+        return tf.stack([tf.stack([tf.reduce_min(value), tf.reduce_max(value)]) for value in outputs])
+
+    batches = [extremes(tf.constant(images[start : start + _BATCH])) for start in range(0, len(images), _BATCH)]
+    for name, (smallest, largest) in zip(names, np.mean(batches, axis=0), strict=True):
+        low, high = variables[name]
+        low.assign(min(float(smallest), 0.0))
+        high.assign(max(float(largest), _SMALLEST_RANGE))
+
+
+def _range_of(layer: tf_keras.layers.Layer) -> tuple[tf.Variable, tf.Variable] | None:
+    """The variables (low, high) of the range of a layer's output, if it is quantized."""
+    named = _named_weights(layer)
+    for prefix in ("output", "post_activation", layer.name):
+        if f"{prefix}_min" in named:
+            return named[f"{prefix}_min"], named[f"{prefix}_max"]
+    return None
+
+
+def _named_weights(layer: tf_keras.layers.Layer) -> dict[str, tf.Variable]:
+    """A layer's variables by the last part of their names: kernel, kernel_min, output_max..."""
+    return {weight.name.split(":")[0].rsplit("/", 1)[-1]: weight for weight in layer.weights}

@@ -1,0 +1,50 @@
+"""The networks against the reference system's counts."""
+
+import numpy as np
+import pytest
+
+from edgeface.tensorflow_setup import quiet_tensorflow
+
+quiet_tensorflow()
+import tf_keras
+
+from edgeface.models import inception_resnet_v1, squeezenext_23v5
+from edgeface.models.summary import multiply_adds, trainable_parameters, weight_bytes
+
+
+@pytest.mark.parametrize(
+    ("build", "trainable", "embedding"),
+    [
+        (lambda: inception_resnet_v1(2360), 26_781_288, 1792),
+        (lambda: squeezenext_23v5(2360, width=2.0), 3_399_352, 128),
+        (lambda: squeezenext_23v5(2360, width=1.0), 1_106_456, 128),
+    ],
+)
+def test_trainable_parameters_are_the_reference_systems(build, trainable, embedding):
+    model = build()
+    assert trainable_parameters(model) == trainable
+    assert model.output["embedding"].shape == (None, embedding)
+    assert model.output["logits"].shape == (None, 2360)
+    tf_keras.backend.clear_session()
+
+
+def test_multiply_adds_and_bytes_of_a_small_network_by_hand():
+    image = tf_keras.Input((4, 4, 3))
+    x = tf_keras.layers.Conv2D(5, 3, padding="same", use_bias=False)(image)
+    x = tf_keras.layers.GlobalAveragePooling2D()(tf_keras.layers.BatchNormalization()(x))
+    model = tf_keras.Model(image, tf_keras.layers.Dense(2)(x))
+    assert multiply_adds(model) == 4 * 4 * 3 * 3 * 3 * 5 + 5 * 2
+    kernels, biases = 3 * 3 * 3 * 5 + 10, 5 + 2
+    assert weight_bytes(model) == (4 * (kernels + biases), kernels + 16 * biases)
+
+
+@pytest.mark.parametrize("width", [1.0, 2.0])
+def test_a_squeezenext_block_without_convolution_weights_is_the_identity(width):
+    model = squeezenext_23v5(3, size=32, width=width, blocks=(1, 1, 1, 1))
+    entered = model.get_layer("stage2_enter_relu").output
+    added = model.get_layer("stage2_block1_add").output
+    model.get_layer("stage2_block1_expand_bn").set_weights(
+        [np.zeros_like(w) for w in model.get_layer("stage2_block1_expand_bn").get_weights()]
+    )
+    before, after = tf_keras.Model(model.input, [entered, added])(np.ones((1, 32, 32, 3), np.float32))
+    np.testing.assert_allclose(before, after, atol=1e-6)
