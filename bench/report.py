@@ -85,6 +85,9 @@ def _notes(result: dict[str, Any]) -> list[str]:
     if measured:
         first = measured[0]
         notes.append(f"top-1 on {first['images']} images: {first['data']}, split {first['split']}")
+    keras = [row for row in result["rows"] if row["what"] == "run"]
+    if keras:
+        notes.append(f"Keras runs: {keras[0]['delegate']['evidence']}, batch 1 in a tf.function")
     if len(result["rows"]) > 1:
         notes.append(f"vs first: {result['definitions']['ratio']}")
     notes.append(f"fps: {result['definitions']['fps']}; RSS: {result['definitions']['peak_rss_mb']}")

@@ -119,10 +119,11 @@ def _load_bundle(path: Path, threads: int, runtime: str | None) -> Loaded:
 def _load_run(path: Path, threads: int) -> Loaded:
     """The network as trained, in a tf.function of batch 1.
 
-    Without oneDNN unless the user asks for it: on an AVX2 EPYC it made batch 1 slower, 104 against 4 ms of CPU time for
-    SqueezeNext 1.0 and 133 against 18 ms for the teacher at 96 px, which would flatter every ratio to a run.
+    Without oneDNN: on an AVX2 EPYC it made batch 1 slower, 104 against 4 ms of CPU time for SqueezeNext 1.0 and 133
+    against 18 ms for the teacher at 96 px, which would flatter every ratio to a run. The environment cannot change
+    this, because training switches oneDNN on in it.
     """
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+    os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
     from edgeface.tensorflow_setup import quiet_tensorflow
 
     quiet_tensorflow()
@@ -144,10 +145,5 @@ def _load_run(path: Path, threads: int) -> Loaded:
         face_input=face_input,
         labels=tuple(labels),
         runtime=f"TensorFlow {tf.__version__}",
-        delegate={
-            "name": "none",
-            "operators": None,
-            "of": None,
-            "evidence": f"TensorFlow kernels, TF_ENABLE_ONEDNN_OPTS={os.environ['TF_ENABLE_ONEDNN_OPTS']}",
-        },
+        delegate={"name": "none", "operators": None, "of": None, "evidence": "TensorFlow's own kernels, oneDNN off"},
     )

@@ -1,4 +1,4 @@
-"""FaceInput: crop, size and value range. The one preprocessing object of training, calibration, evaluation and device."""
+"""FaceInput: crop, size and value range, the one preprocessing of training, calibration, evaluation and device."""
 
 from __future__ import annotations
 
@@ -53,7 +53,9 @@ class FaceInput:
         if image.shape[:2] == (self.size, self.size):
             return np.ascontiguousarray(image)
         shrinking = image.shape[0] > self.size and image.shape[1] > self.size
-        return cv2.resize(image, (self.size, self.size), interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR)
+        return cv2.resize(
+            image, (self.size, self.size), interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR
+        )
 
     def normalise(self, images: np.ndarray) -> np.ndarray:
         """Scale uint8 images (any leading shape, 3) to float32 in `value_range`."""

@@ -202,7 +202,7 @@ def _build(kind: type, table: Any, where: str, prefix: str) -> Any:
             known = ", ".join(hints)
             raise RecipeError(f"{where}: unknown field '{prefix}{name}'; known here: {known}")
         wanted = hints[name]
-        if dataclasses.is_dataclass(wanted):
+        if isinstance(wanted, type) and dataclasses.is_dataclass(wanted):
             values[name] = _build(wanted, value, where, f"{prefix}{name}.")
         elif wanted is float and isinstance(value, int) and not isinstance(value, bool):
             values[name] = float(value)

@@ -68,7 +68,9 @@ def open_run(path: Path) -> Run:
     except (OSError, UnicodeDecodeError) as error:
         raise RunError(f"{path / 'identities.txt'}: cannot be read ({error}); train the run again") from None
     if run.build.get("classes") != len(run.identities):
-        raise RunError(f"{path / 'identities.txt'}: does not have {run.build.get('classes')} lines; train the run again")
+        raise RunError(
+            f"{path / 'identities.txt'}: does not have {run.build.get('classes')} lines; train the run again"
+        )
     if not run.weights.is_file():
         raise RunError(f"{run.weights}: is missing; finish the run with 'edgeface train ... --resume'")
     if sha256(run.weights) != expected:

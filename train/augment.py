@@ -20,9 +20,7 @@ _TO_YIQ = np.array([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.5
 _FROM_YIQ = np.linalg.inv(_TO_YIQ).astype(np.float32)
 
 
-def draw(
-    count: int, config: Augmentation, *, basic: bool, seaweed: bool, generator: np.random.Generator
-) -> np.ndarray:
+def draw(count: int, config: Augmentation, *, basic: bool, seaweed: bool, generator: np.random.Generator) -> np.ndarray:
     """Draw the random parameters of `count` images: float32 (count, COLUMNS)."""
     table = np.zeros((count, COLUMNS), np.float32)
     table[:, 0] = 1.0  # flip sign / scale

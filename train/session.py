@@ -207,6 +207,3 @@ def _finish(request: Request, job: Job, place: Place) -> dict[str, Any]:
     if is_chief(job.strategy):
         job.save_info(figures, run.info["weights_sha256"])
     return figures
-
-
-

@@ -94,17 +94,15 @@ def _epoch(job: Job, stage: Stage, step: Callable, place: Place, per_epoch: int,
     else:
         table = view_table(len(job.train), recipe.augmentation, stage, job.seed, 1000 * place.stage + place.epoch)
     batches = job.strategy.distribute_datasets_from_function(
-        lambda context: training_batches(
-            job.train, job.face_input, stage, order[place.step :], table, teacher, context
-        )
+        lambda context: training_batches(job.train, job.face_input, stage, order[place.step :], table, teacher, context)
     )
     started, first = time.monotonic(), place.step
     for batch in batches:
         at = place.epoch * per_epoch + place.step
-        learner.optimizer.learning_rate = learning_rate(
-            recipe, stage, at, stage.epochs * per_epoch, place.steps_before
-        )
-        results = {name: float(value) for name, value in step(batch, tf.constant([job.seed, place.steps_before + at])).items()}
+        learner.optimizer.learning_rate = learning_rate(recipe, stage, at, stage.epochs * per_epoch, place.steps_before)
+        results = {
+            name: float(value) for name, value in step(batch, tf.constant([job.seed, place.steps_before + at])).items()
+        }
         if not math.isfinite(results["loss"]):
             raise RunError(
                 f"{job.out}: the loss is {results['loss']} at stage {place.stage}, epoch {place.epoch}, step "
@@ -121,35 +119,38 @@ def _epoch(job: Job, stage: Stage, step: Callable, place: Place, per_epoch: int,
     return True
 
 
-def _end_epoch(
-    job: Job, predictor: Callable, place: Place, per_epoch: int, log: MetricsLog | None, bar: Bar
-) -> None:
+def _end_epoch(job: Job, predictor: Callable, place: Place, per_epoch: int, log: MetricsLog | None, bar: Bar) -> None:
     """Validate, keep the weights when they are the best so far, log, and move the place to the next epoch."""
     logits = outputs_over(predictor, job.validation, job.face_input)["logits"]
     accuracy = top_k(logits, job.validation.labels, 1)
+    means = {name: total / place.step for name, total in place.sums.items()}
     row: dict[str, Any] = {
         "stage": place.stage,
         "epoch": place.epoch,
         "global_step": place.steps_before + (place.epoch + 1) * per_epoch,
         "learning_rate": float(job.learner.optimizer.learning_rate.numpy()),
         "val_accuracy": accuracy,
-        "images_per_second": per_epoch * job.recipe.batch_size * (place.epoch + 1) / max(place.seconds, 1e-9),
-        **{name: total / place.step for name, total in place.sums.items()},
+        **means,
+        "seconds": round(place.seconds, 3),
     }
-    if place.epoch + place.steps_before:
-        row.pop("images_per_second")
-    row["seconds"] = place.seconds
     best = accuracy >= place.best_accuracy
     if is_chief(job.strategy):
         if best:
             place.best_accuracy = accuracy
             with atomic_path(job.out / "weights.h5") as temporary:
                 job.learner.model.save_weights(str(temporary), save_format="h5")
-            job.save_info({"val_accuracy": accuracy, "stage": place.stage, "epoch": place.epoch,
-                           "validation_images": len(job.validation)}, sha256(job.out / "weights.h5"))
+            job.save_info(
+                {
+                    "val_accuracy": accuracy,
+                    "stage": place.stage,
+                    "epoch": place.epoch,
+                    "validation_images": len(job.validation),
+                },
+                sha256(job.out / "weights.h5"),
+            )
         if log:
             log.add(row)
-    losses = " ".join(f"{name} {total / place.step:.3f}" for name, total in place.sums.items())
+    losses = " ".join(f"{name} {value:.3f}" for name, value in means.items())
     bar.say(f"stage {place.stage} epoch {place.epoch + 1}  {losses}  val {100 * accuracy:.2f} %{' *' if best else ''}")
     place.epoch, place.step, place.sums = place.epoch + 1, 0, {}
 

@@ -17,7 +17,8 @@ app = typer.Typer(
 Data = Annotated[Path, typer.Argument(help="The dataset's folder; 'edgeface data check' says whether it will do.")]
 Out = Annotated[Path | None, typer.Option(help="The run's folder. Default: runs/teacher or runs/student-WIDTH.")]
 RecipeFile = Annotated[
-    str, typer.Option("--recipe", help="A shipped recipe (demo, cpu, reference) or a TOML file; see 'edgeface recipes'.")
+    str,
+    typer.Option("--recipe", help="A shipped recipe (demo, cpu, reference) or a TOML file; see 'edgeface recipes'."),
 ]
 Set = Annotated[
     list[str] | None, typer.Option("--set", help="Override a field: --set stage1.epochs=20. May be given many times.")
@@ -64,7 +65,9 @@ def teacher(
 def student(
     data: Data,
     width: Annotated[float, typer.Option(help="Width of SqueezeNext-23v5: 1.0 or 2.0.")] = 1.0,
-    teacher: Annotated[Path | None, typer.Option(help="A trained teacher's run; the student learns from it too.")] = None,
+    teacher: Annotated[
+        Path | None, typer.Option(help="A trained teacher's run; the student learns from it too.")
+    ] = None,
     out: Out = None,
     recipe: RecipeFile = "cpu",
     overrides: Set = None,
@@ -92,9 +95,45 @@ def student(
     _train("student", data, out or Path(f"runs/student-{width:.1f}"), options, request, as_json)
 
 
-def _train(
-    role: str, data: Path, out: Path, options: dict[str, Any], request: dict[str, Any], as_json: bool
+@app.command()
+@command
+def speed(
+    data: Data,
+    width: Annotated[float | None, typer.Option(help="Width of the student; left out, the teacher network.")] = None,
+    teacher: Annotated[Path | None, typer.Option(help="Compare a live teacher with cached outputs, too.")] = None,
+    recipe: RecipeFile = "cpu",
+    overrides: Set = None,
+    steps: Annotated[int, typer.Option(help="Steps a round.", min=1)] = 30,
+    as_json: Json = False,
 ) -> None:
+    """How many images a second a training step takes here: bare, with the input pipeline, with a teacher.
+
+    Examples:
+
+        edgeface train speed photos/ --width 1.0
+
+        edgeface train speed photos/ --width 1.0 --teacher runs/teacher --json
+    """
+    from edgeface.recipe import load_recipe
+    from edgeface.tensorflow_setup import quiet_tensorflow
+    from edgeface.train.recipes import recipe_path
+
+    chosen = load_recipe(recipe_path(recipe)[0], "teacher" if width is None else "student", overrides)
+    quiet_tensorflow()
+    from edgeface.train.speed import measure_speed
+
+    result = measure_speed(data, chosen, width, teacher, steps=steps)
+    if as_json:
+        print_json(result)
+        return
+    for name, rate in result["images_per_second"].items():
+        print(f"{name:<16}{rate:8.1f} images/s")
+    print(f"the pipeline keeps {100 * result['pipeline_share']:.1f} % of the bare step's images/s")
+    if "cached_over_live" in result:
+        print(f"cached teacher outputs make a step {result['cached_over_live']:.2f} times as fast as a live teacher")
+
+
+def _train(role: str, data: Path, out: Path, options: dict[str, Any], request: dict[str, Any], as_json: bool) -> None:
     from edgeface.recipe import load_recipe
     from edgeface.tensorflow_setup import quiet_tensorflow
     from edgeface.train.recipes import read_resumed, recipe_path

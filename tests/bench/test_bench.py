@@ -117,13 +117,14 @@ def test_several_runtimes_are_rows_of_their_own(tiny_bundle: Path) -> None:
 def test_a_keras_run_beside_its_bundle(
     tiny_run: Path, tiny_bundle: Path, tiny_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)  # the fixtures' TensorFlow sets it in this process
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "1")  # as training leaves it
     result = measure([tiny_run, tiny_bundle], Settings(plan=QUICK, data=tiny_data))
     check_schema(result)
     run, bundle = result["rows"]
     assert (run["what"], run["delegate"]["name"]) == ("run", "none")
     assert run["runtime"].startswith("TensorFlow ")
-    assert "TF_ENABLE_ONEDNN_OPTS=0" in run["delegate"]["evidence"]
+    assert "oneDNN off" in run["delegate"]["evidence"]
+    assert "Keras runs: TensorFlow's own kernels, oneDNN off" in report.text(result)
     assert run["file_bytes"] == (tiny_run / "weights.h5").stat().st_size
     assert run["accuracy"] == bundle["accuracy"]
 

@@ -1,0 +1,118 @@
+"""`edgeface train`, `eval`, `models` and `recipes` as a user calls them: few blocks, few photos."""
+
+import json
+import shutil
+
+import pytest
+from typer.testing import CliRunner
+
+from edgeface.cli import app
+from edgeface.data.synthetic import draw_faces
+
+QUICK = ["--set", "stage0.epochs=0", "--set", "stage1.epochs=1", "--set", "stage2.epochs=0", "--set", "size=48",
+         "--set", "batch_size=8", "--set", "distillation.views=1", "--quiet"]  # fmt: skip
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture(scope="session")
+def faces(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data") / "faces"
+    draw_faces(folder, identities=3, images=10, size=112)
+    return folder
+
+
+@pytest.mark.slow
+def test_train_eval_and_resume_from_the_command_line(faces, tmp_path):
+    out = tmp_path / "run"
+    first = run("train", "student", faces, "--out", out, *QUICK, "--json")
+    assert first.exit_code == 0, first.stderr
+    report = json.loads(first.stdout)
+    assert 0 <= report["val_accuracy"] <= 1
+    assert report["finished"]
+    names = {path.name for path in out.iterdir()}
+    assert {
+        "recipe.toml",
+        "identities.txt",
+        "weights.h5",
+        "checkpoints",
+        "metrics.jsonl",
+        "tensorboard",
+        "run.json",
+    } <= names
+
+    again = run("train", "student", faces, "--out", out, *QUICK)
+    assert again.exit_code == 2
+    assert "--resume" in again.stderr
+
+    scored = run("eval", out, faces, "--json", "--predictions", tmp_path / "answers.csv")
+    assert scored.exit_code == 0, scored.stderr
+    assert json.loads(scored.stdout)["top1"] == pytest.approx(report["val_accuracy"])
+    lines = (tmp_path / "answers.csv").read_text().splitlines()
+    assert lines[0] == "id,label"
+    assert len(lines) == 1 + json.loads(scored.stdout)["images"]
+
+    weights = out / "weights.h5"
+    weights.write_bytes(weights.read_bytes()[:-7])
+    broken = run("eval", out, faces)
+    assert broken.exit_code == 2
+    assert str(weights) in broken.stderr
+    assert "Traceback" not in broken.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["train", "student", "{faces}", "--recipe", "nothing"], "no such recipe"),
+        (["train", "student", "{faces}", "--set", "stage1.epoch=3"], "unknown field"),
+        (["train", "student", "{empty}"], "holds no photos"),
+        (["train", "student", "{missing}"], "is not a folder"),
+        (["train", "student", "{faces}", "--resume", "--out", "{missing}"], "holds no run"),
+        (["train", "student", "{faces}", "--teacher", "{missing}"], "no such run"),
+        (["train", "student", "{faces}", "--set", "batch_size=64", "--out", "{new}"], "training images"),
+        (["train", "teacher", "{faces}", "--set", "size=64", "--out", "{new}"], "75 px"),
+        (["train", "student", "{faces}", "--strategy", "clever", "--out", "{new}"], "choose one of"),
+        (["train", "student", "{faces}", "--strategy", "multiworker", "--out", "{new}"], "TF_CONFIG"),
+        (["train", "student", "{faces}", "--out", "{file}"], "is a file"),
+        (["eval", "{missing}", "{faces}"], "no such folder"),
+    ],
+)
+def test_bad_input_exits_2_with_a_short_message_and_writes_nothing(faces, tmp_path, arguments, says):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").write_text("x")
+    places = {name: tmp_path / name for name in ("empty", "missing", "new", "file")} | {"faces": faces}
+    arguments = [argument.format(**places) for argument in arguments]
+    if "--out" not in arguments and arguments[0] == "train":
+        arguments += ["--out", str(tmp_path / "new")]
+    result = run(*arguments)
+    assert result.exit_code == 2, result.output
+    assert says in result.stderr
+    assert len(result.stderr.strip().splitlines()) <= 2
+    assert "Traceback" not in result.stderr
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_validation_identity_absent_from_train_is_refused(faces, tmp_path):
+    folder = tmp_path / "faces"
+    shutil.copytree(faces, folder, ignore=shutil.ignore_patterns(".edgeface-cache"))
+    (folder / "val" / "person_00").rename(folder / "val" / "stranger")
+    result = run("train", "student", folder, "--out", tmp_path / "new")
+    assert result.exit_code == 2
+    assert "stranger" in result.stderr
+
+
+def test_recipes_are_listed_shown_and_explained():
+    listed = run("recipes").stdout
+    assert all(name in listed for name in ("cpu", "demo", "reference"))
+    assert "[stage1]" in run("recipes", "--show", "cpu").stdout
+    assert "seaweed_share" in run("recipes", "--fields").stdout
+
+
+@pytest.mark.slow
+def test_models_reports_the_reference_counts():
+    rows = {row["network"]: row for row in json.loads(run("models", "--json").stdout)}
+    assert rows["inception-resnet-v1"]["trainable"] == 26_781_288
+    assert rows["squeezenext-23v5 2.0"]["trainable"] == 3_399_352
+    assert rows["squeezenext-23v5 1.0"]["trainable"] == 1_106_456

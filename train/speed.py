@@ -1,0 +1,91 @@
+"""How fast a training step is: bare, with the whole input pipeline, and with a teacher live or cached."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from edgeface.data.layouts import default_face_input, load_dataset
+from edgeface.face_input import FaceInput
+from edgeface.models import build_network, load_run_model
+from edgeface.recipe import Recipe, Stage
+from edgeface.train.batches import Images, epoch_order, generator_for, training_batches, view_table
+from edgeface.train.session import load_split
+from edgeface.train.step import Learner, make_step
+
+SEED = tf.constant([0, 0])
+
+
+def measure_speed(
+    data: Path, recipe: Recipe, width: float | None, teacher: Path | None, *, steps: int = 30, rounds: int = 3
+) -> dict[str, Any]:
+    """Images a second of the recipe's last augmented stage, medians over interleaved rounds of `steps` steps.
+
+    `bare` repeats one batch that lies in memory; `pipeline` reads, augments and prefetches new ones. With a teacher
+    there are `cached_teacher` and `live_teacher` too. Ratios: `pipeline_share` and `cached_over_live`.
+    """
+    dataset = load_dataset(data)
+    face_input = default_face_input(dataset, recipe.size)
+    images = load_split(dataset, "train", face_input)
+    stage = [stage for stage in recipe.stages if stage.epochs][-1]
+    build = {"classes": len(dataset.identities), "size": recipe.size}
+    network = "inception_resnet_v1" if width is None else "squeezenext_23v5"
+    build |= {} if width is None else {"width": width}
+    order = _order(images, recipe, stage, steps)
+    table = view_table(len(images), recipe.augmentation, stage, 0, 0)
+    learner = Learner(build_network(network, build), recipe)
+    step = make_step(learner, stage, tf.distribute.get_strategy())
+    first = next(iter(training_batches(images, face_input, stage, order, table)))
+    ways: dict[str, Callable[[], Iterable[dict[str, tf.Tensor]]]] = {
+        "bare": lambda: [first] * steps,
+        "pipeline": lambda: training_batches(images, face_input, stage, order, table),
+    }
+    stepping = {"bare": step, "pipeline": step}
+    if teacher is not None:
+        _add_teacher(teacher, recipe, stage, network, build, images, face_input, order, table, ways, stepping)
+    rates: dict[str, list[float]] = {name: [] for name in ways}
+    for name, batches in ways.items():
+        stepping[name](next(iter(batches())), SEED)
+    for _ in range(rounds):
+        for name, batches in ways.items():
+            rates[name].append(_images_per_second(stepping[name], batches(), recipe.batch_size))
+    medians = {name: statistics.median(values) for name, values in rates.items()}
+    result: dict[str, Any] = {"images_per_second": medians, "rounds": rates, "batch_size": recipe.batch_size}
+    result["pipeline_share"] = medians["pipeline"] / medians["bare"]
+    if teacher is not None:
+        result["cached_over_live"] = medians["cached_teacher"] / medians["live_teacher"]
+    return result
+
+
+def _add_teacher(
+    run: Path, recipe: Recipe, stage: Stage, network: str, build: dict, images: Images, face_input: FaceInput,
+    order: np.ndarray, table: np.ndarray, ways: dict, stepping: dict,
+) -> None:  # fmt: skip
+    model, _, _ = load_run_model(run)
+    sizes = {name: model.output[name].shape[-1] for name in ("embedding", "logits")}
+    outputs = tuple(np.zeros((len(images), size), np.float16) for size in sizes.values())
+    ways["cached_teacher"] = lambda: training_batches(images, face_input, stage, order, table, outputs)
+    ways["live_teacher"] = ways["pipeline"]
+    for name, live in (("cached_teacher", None), ("live_teacher", model)):
+        learner = Learner(build_network(network, build), recipe, teacher=live, teacher_size=sizes["embedding"])
+        stepping[name] = make_step(learner, stage, tf.distribute.get_strategy())
+
+
+def _order(images: Images, recipe: Recipe, stage: Stage, steps: int) -> np.ndarray:
+    together = recipe.images_per_identity if stage.triplet else 1
+    order = epoch_order(images.labels, recipe.batch_size, together, generator_for(0))
+    return np.resize(order, (steps, recipe.batch_size))
+
+
+def _images_per_second(step: Callable, batches: Iterable[dict[str, tf.Tensor]], batch_size: int) -> float:
+    started, count = time.perf_counter(), 0
+    for batch in batches:
+        float(step(batch, SEED)["loss"])
+        count += 1
+    return count * batch_size / (time.perf_counter() - started)
