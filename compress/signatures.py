@@ -16,7 +16,7 @@ SIGNATURES = {"classify": "logits", "embed": "embedding"}
 
 
 def share_graph(model: bytes) -> bytes:
-    """Replace the only signature of a converted .tflite (outputs `logits` and `embedding`) by `classify` and `embed`."""
+    """Replace the only signature of a .tflite (outputs `logits` and `embedding`) by `classify` and `embed`."""
     tree = flatbuffer_utils.convert_bytearray_to_object(bytearray(model))
     (whole,) = tree.signatureDefs
     tree.signatureDefs = []

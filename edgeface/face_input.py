@@ -76,5 +76,5 @@ class FaceInput:
                 frame=None if values["frame"] is None else tuple(int(v) for v in values["frame"]),  # type: ignore[arg-type]
                 value_range=tuple(float(v) for v in values["value_range"]),  # type: ignore[arg-type]
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise BundleError(f"input contract is damaged ({error!r}); export the bundle again") from None

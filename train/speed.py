@@ -34,7 +34,7 @@ def measure_speed(
     face_input = default_face_input(dataset, recipe.size)
     images = load_split(dataset, "train", face_input)
     stage = [stage for stage in recipe.stages if stage.epochs][-1]
-    build = {"classes": len(dataset.identities), "size": recipe.size}
+    build: dict[str, Any] = {"classes": len(dataset.identities), "size": recipe.size}
     network = "inception_resnet_v1" if width is None else "squeezenext_23v5"
     build |= {} if width is None else {"width": width}
     order = _order(images, recipe, stage, steps)

@@ -1,0 +1,218 @@
+"""Quantization-aware fine-tuning: the network learns to live with int8, from the labels and from the teacher."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+
+from edgeface.compress.qat_model import set_kernel_ranges
+from edgeface.errors import RecipeError, RunError, UsageError
+from edgeface.face_input import FaceInput
+from edgeface.metrics import top_k
+from edgeface.recipe import Recipe, Stage
+from edgeface.train.batches import (
+    Images,
+    epoch_order,
+    generator_for,
+    steps_per_epoch,
+    training_batches,
+    view_table,
+)
+from edgeface.train.distillation import DistillationHead, distillation_losses
+from edgeface.train.evaluate import make_predictor, outputs_over
+from edgeface.train.losses import cross_entropy
+from edgeface.train.progress import Bar
+from edgeface.train.teacher_cache import TeacherCache, augmented
+
+_KEY = 4
+"""Sets this room's random numbers apart from those of the training stages 0, 1 and 2."""
+_HEAD_BATCH, _HEAD_BATCHES = 64, 32
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long and how gently. The rate falls to 0 along a cosine.
+
+    In the last `frozen_share` of the epochs the network trains as it will run: BatchNorm with its averages, ranges of
+    activations fixed, no dropout. Batch statistics would keep moving what the quantizer sees (Krishnamoorthi 2018).
+    """
+
+    epochs: int = 5
+    learning_rate: float = 2e-5
+    frozen_share: float = 0.4
+
+    def check(self) -> None:
+        """Raise UsageError for values that cannot be."""
+        if self.epochs < 1:
+            raise UsageError(f"--epochs {self.epochs}: give at least 1; --mode int8 quantizes without training")
+        if not 0 < self.learning_rate < 1:
+            raise UsageError(f"--learning-rate {self.learning_rate}: give a small number above 0, such as 2e-5")
+
+    @property
+    def frozen_from(self) -> int:
+        """The first epoch (from 0) with everything frozen but the weights."""
+        return self.epochs - round(self.epochs * self.frozen_share)
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What is taught: the images with labels, how the run's recipe changes them, and a teacher's answers, if any."""
+
+    train: Images
+    validation: Images
+    face_input: FaceInput
+    recipe: Recipe
+    seed: int = 0
+    teacher: TeacherCache | None = None
+    head: DistillationHead | None = None
+
+    @property
+    def stage(self) -> Stage:
+        """The last stage that the network was trained with: its augmentation goes on."""
+        stages = [stage for stage in self.recipe.stages if stage.epochs]
+        if not stages:
+            raise RecipeError("the run's recipe has no stage with epochs to take the augmentation from")
+        return stages[-1]
+
+    def batches(self, epoch: int) -> tf.data.Dataset:
+        """The augmented batches of an epoch; with a teacher, its answers are in them."""
+        size = min(self.recipe.batch_size, len(self.train))
+        order = epoch_order(self.train.labels, size, 1, generator_for(self.seed, _KEY, epoch))
+        if self.teacher is None:
+            table = view_table(len(self.train), self.recipe.augmentation, self.stage, self.seed, 1000 * _KEY + epoch)
+            return training_batches(self.train, self.face_input, self.stage, order, table)
+        view = epoch % self.recipe.distillation.views if self.recipe.distillation.views else epoch
+        table = view_table(len(self.train), self.recipe.augmentation, self.stage, 0, view)
+        return training_batches(self.train, self.face_input, self.stage, order, table, self.teacher(self.stage, view))
+
+    @property
+    def steps(self) -> int:
+        """Steps in an epoch."""
+        return steps_per_epoch(len(self.train), min(self.recipe.batch_size, len(self.train)))
+
+
+def fine_tune(quantized: tf_keras.Model, lesson: Lesson, plan: Plan, *, quiet: bool = False) -> list[dict[str, Any]]:
+    """Train a fake-quantized network in place; it ends with the weights that validated best.
+
+    The untrained state competes too, so that training never makes it worse on the validation images. Returns a row an
+    epoch (0 is the untrained state): `val_accuracy` of the simulated int8 network, the mean of each loss, `frozen`.
+    Raises RunError when a loss is not finite.
+    """
+    plan.check()
+    head_weights = lesson.head.trainable_weights if lesson.head else []
+    weights = quantized.trainable_weights + head_weights
+    optimizer = tf_keras.optimizers.Adam(plan.learning_rate)
+    optimizer.build(weights)
+    steps = {frozen: _make_step(quantized, lesson, optimizer, weights, not frozen) for frozen in (False, True)}
+    predictor = make_predictor(quantized)
+    best, kept, rows = -1.0, quantized.get_weights(), []
+    with Bar(plan.epochs * lesson.steps, quiet=quiet) as bar:
+        for epoch in range(plan.epochs + 1):
+            losses = {}
+            frozen = epoch > plan.frozen_from
+            if epoch:
+                losses = _epoch(lesson, plan, epoch - 1, steps[frozen], optimizer, bar)
+                set_kernel_ranges(quantized)
+            logits = outputs_over(predictor, lesson.validation, lesson.face_input)["logits"]
+            accuracy = top_k(logits, lesson.validation.labels)
+            rows.append({"epoch": epoch, "frozen": frozen, "val_accuracy": accuracy, **losses})
+            mark = ""
+            if accuracy >= best:
+                best, kept, mark = accuracy, quantized.get_weights(), " *"
+            named = " ".join(f"{name} {value:.3f}" for name, value in losses.items())
+            bar.say(f"qat epoch {epoch}/{plan.epochs}  {named}  val {100 * accuracy:.2f} %{mark}")
+    quantized.set_weights(kept)
+    return rows
+
+
+def fitted_head(model: tf_keras.Model, teacher_model: tf_keras.Model, lesson: Lesson) -> DistillationHead:
+    """The two training-only layers, fitted to the trained student so that their errors say something from step 1.
+
+    The projection is the ridge regression from the student's pre-logits to the teacher's on part of the first view of
+    the training images; the logits over it are the teacher's own last layer. Random ones, as training starts with,
+    would push a trained network around while they learn.
+    """
+    if lesson.teacher is None:
+        raise ValueError("a head is fitted to a teacher")
+    stage, count = lesson.stage, len(lesson.train)
+    table = view_table(count, lesson.recipe.augmentation, stage, 0, 0)
+    answers = lesson.teacher(stage, 0)[0]
+    predictor = make_predictor(model)
+    parts = -(-count // _HEAD_BATCH)
+    ours, theirs = [], []
+    for start in range(min(parts, _HEAD_BATCHES)):
+        part = slice(start, None, parts)
+        images = augmented(lesson.train, table, stage, lesson.face_input, part)
+        ours.append(predictor(images)["embedding"].numpy())
+        theirs.append(np.asarray(answers[part], np.float32))
+    kernel, bias = _ridge(np.concatenate(ours), np.concatenate(theirs))
+    head = DistillationHead(kernel.shape[1], model.output["logits"].shape[-1])
+    head(tf.zeros((1, kernel.shape[0])))
+    head.projection.set_weights([kernel, bias])
+    head.logits.set_weights(teacher_model.get_layer("logits").get_weights())
+    return head
+
+
+def _ridge(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Kernel (X, Y) and bias (Y,) of y = x @ kernel + bias, with a little regularisation."""
+    x_mean, y_mean = x.mean(axis=0), y.mean(axis=0)
+    x, y = x - x_mean, y - y_mean
+    square = x.T @ x
+    square += (1e-3 * np.trace(square) / len(square) + 1e-6) * np.eye(len(square), dtype=square.dtype)
+    kernel = np.linalg.solve(square, x.T @ y).astype(np.float32)
+    return kernel, (y_mean - x_mean @ kernel).astype(np.float32)
+
+
+def _epoch(
+    lesson: Lesson,
+    plan: Plan,
+    epoch: int,
+    step: Callable[[dict[str, tf.Tensor]], dict[str, tf.Tensor]],
+    optimizer: tf_keras.optimizers.Optimizer,
+    bar: Bar,
+) -> dict[str, float]:
+    """One pass over the training images. Returns the mean of every loss."""
+    sums: dict[str, float] = {}
+    for number, batch in enumerate(lesson.batches(epoch), 1):
+        done = epoch * lesson.steps + number - 1
+        share = done / (plan.epochs * lesson.steps)
+        optimizer.learning_rate = plan.learning_rate * 0.5 * (1 + math.cos(math.pi * share))
+        for name, value in step(batch).items():
+            sums[name] = sums.get(name, 0.0) + float(value)
+        if not math.isfinite(sums["loss"]):
+            raise RunError(f"the loss is no longer finite in epoch {epoch + 1}; lower --learning-rate")
+        named = " ".join(f"{name} {total / number:.3f}" for name, total in sums.items())
+        bar.advance(f"qat epoch {epoch + 1}/{plan.epochs}  {named}")
+    return {name: total / lesson.steps for name, total in sums.items()}
+
+
+def _make_step(
+    quantized: tf_keras.Model,
+    lesson: Lesson,
+    optimizer: tf_keras.optimizers.Optimizer,
+    weights: list[tf.Variable],
+    training: bool,
+) -> Callable[[dict[str, tf.Tensor]], dict[str, tf.Tensor]]:
+    """Compile a step. With `training` False BatchNorm, the ranges and dropout are as on the device."""
+
+    @tf.function
+    def step(batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        with tf.GradientTape() as tape:
+            outputs = quantized(batch["image"], training=training)
+            own = cross_entropy(outputs["logits"], batch["label"], lesson.recipe.label_smoothing)
+            terms = {"cross_entropy": tf.reduce_mean(own)}
+            if lesson.head is not None:
+                teacher = {"embedding": batch["teacher_embedding"], "logits": batch["teacher_logits"]}
+                terms |= distillation_losses(lesson.recipe.distillation, lesson.head, outputs, teacher)
+            total = tf.add_n(list(terms.values()))
+        gradients = tape.gradient(total, weights, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        optimizer.apply_gradients(zip(gradients, weights, strict=True))
+        return {"loss": total, **terms}
+
+    return step

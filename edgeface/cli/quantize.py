@@ -1,0 +1,83 @@
+"""`edgeface quantize`: a trained run becomes a bundle for the device."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from edgeface.cli.common import Json, Quiet, command, note, print_json
+
+if TYPE_CHECKING:
+    from edgeface.compress.quantize import Outcome
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the application."""
+    app.command("quantize")(quantize)
+
+
+@command
+def quantize(
+    run: Annotated[Path, typer.Argument(help="A training run.", metavar="RUN")],
+    mode: Annotated[str, typer.Option(help="float32, float16, dynamic, int8 or qat (trained for int8).")] = "int8",
+    teacher: Annotated[Path | None, typer.Option(help="Run of the teacher, for qat.", metavar="RUN")] = None,
+    data: Annotated[Path | None, typer.Option(help="Dataset; by default the one the run was trained on.")] = None,
+    io: Annotated[str, typer.Option(help="Type of the model's input and outputs: float or int8.")] = "float",
+    calibration: Annotated[int, typer.Option(help="Training images that give the ranges, 64 or more.")] = 256,
+    max_drop: Annotated[float | None, typer.Option(help="Exit 1 when more points of accuracy are lost.")] = None,
+    epochs: Annotated[int, typer.Option(help="qat: passes over the training images.")] = 5,
+    learning_rate: Annotated[float, typer.Option(help="qat: Adam's rate at the start; falls to 0.")] = 2e-5,
+    out: Annotated[Path | None, typer.Option(help="The bundle's folder; by default bundles/RUN-MODE.")] = None,
+    about: Annotated[str, typer.Option("--note", help="Text for the model card, such as limits of the data.")] = "",
+    seed: Annotated[int, typer.Option(help="Chooses calibration images, order and augmentation.")] = 0,
+    threads: Annotated[int, typer.Option(help="Threads that run the bundle on the validation images.", min=1)] = 2,
+    strict: Annotated[bool, typer.Option("--strict", help="Refuse when one image cannot be used.")] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Convert a run to TFLite and measure what that costs, on the validation images.
+
+    The accuracy of the bundle is compared with the float network's, and so are the embeddings, by their cosine.
+
+    Examples:
+
+        edgeface quantize runs/student-1.0
+
+        edgeface quantize runs/student-1.0 --mode qat --teacher runs/teacher --max-drop 0.5
+
+        edgeface quantize runs/student-1.0 --mode int8 --io int8 --out bundles/door
+    """
+    from edgeface.tensorflow_setup import quiet_tensorflow
+
+    quiet_tensorflow()
+    from edgeface.compress.qat import Plan
+    from edgeface.compress.quantize import Request, check_gate
+    from edgeface.compress.quantize import quantize as convert
+
+    plan = Plan(epochs=epochs, learning_rate=learning_rate)
+    outcome = convert(
+        Request(run, mode, io, data, teacher, out, calibration, plan, seed, threads, about, strict, quiet or as_json)
+    )
+    if as_json:
+        print_json({**outcome.to_dict(), "max_drop": max_drop})
+    else:
+        _print(outcome)
+    if outcome.float_operators:
+        listed = "; ".join(outcome.float_operators[:5])
+        note(f"warning: {len(outcome.float_operators)} operators are not in int8: {listed}")
+    check_gate(outcome, max_drop)
+
+
+def _print(outcome: Outcome) -> None:
+    cosine = outcome.cosine
+    spent = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in outcome.seconds.items())
+    print(f"{outcome.bundle}: {outcome.mode}, {outcome.io} input and outputs, {outcome.bytes / 1e6:.2f} MB")
+    print(
+        f"  top-1    {100 * outcome.accuracy:.2f} % of {outcome.images} validation images; "
+        f"float network {100 * outcome.float_accuracy:.2f} % (loss {outcome.drop:+.2f} points)"
+    )
+    near = f"mean {cosine['mean']:.4f}, 1st percentile {cosine['p1']:.4f}, min {cosine['min']:.4f}"
+    print(f"  cosine   {near}, of the embeddings to the float network's")
+    print(f"  time     {spent}")
