@@ -160,11 +160,12 @@ def fitted_head(model: tf_keras.Model, teacher_model: tf_keras.Model, lesson: Le
 
 
 def _ridge(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Kernel (X, Y) and bias (Y,) of y = x @ kernel + bias, with a little regularisation."""
+    """Kernel (X, Y) and bias (Y,) of y = x @ kernel + bias, regularised."""
     x_mean, y_mean = x.mean(axis=0), y.mean(axis=0)
     x, y = x - x_mean, y - y_mean
     square = x.T @ x
-    square += (1e-3 * np.trace(square) / len(square) + 1e-6) * np.eye(len(square), dtype=square.dtype)
+    # The fewer images for its size, the stronger: enough to keep the fit from learning them by heart.
+    square += (np.trace(square) / len(x) + 1e-6) * np.eye(len(square), dtype=square.dtype)
     kernel = np.linalg.solve(square, x.T @ y).astype(np.float32)
     return kernel, (y_mean - x_mean @ kernel).astype(np.float32)
 

@@ -13,12 +13,14 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
+from edgeface.compress.calibration import input_range
 from edgeface.errors import UsageError
 from edgeface.tensorflow_setup import silenced_stderr
 
 with silenced_stderr(), warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from tensorflow_model_optimization.python.core.quantization.keras.default_8bit import default_8bit_quantize_registry
+    from tensorflow_model_optimization.python.core.quantization.keras.quantize_layer import QuantizeLayer
     from tensorflow_model_optimization.quantization.keras import quantize_model
 
 PREFIX = "quant_"
@@ -79,10 +81,14 @@ def _set_activation_ranges(
     quantized: tf_keras.Model, model: tf_keras.Model, images: np.ndarray, value_range: tuple[float, float]
 ) -> None:
     """Give every activation the mean, over batches, of its smallest and largest value in the float network."""
-    variables = {layer.name.removeprefix(PREFIX): found for layer in quantized.layers if (found := _range_of(layer))}
-    low, high = variables.pop("quantize_layer")
-    low.assign(value_range[0])
-    high.assign(value_range[1])
+    variables = {}
+    for layer in quantized.layers:
+        found = _range_of(layer)
+        if isinstance(layer, QuantizeLayer) and found:
+            for variable, limit in zip(found, input_range(value_range), strict=True):
+                variable.assign(limit)
+        elif found:
+            variables[layer.name.removeprefix(PREFIX)] = found
     names = list(variables)
     tensors = [model.get_layer(name).output for name in names]
     probe = tf_keras.Model(model.input, tensors)

@@ -173,7 +173,7 @@ def _convert(
     samples, training = None, []
     if train is not None:
         chosen = calibration.choose(train.labels, request.calibration, request.seed)
-        samples = run.face_input.normalise(np.asarray(train.images[chosen]))
+        samples = calibration.samples(train.images[chosen], run.face_input)
     source = model
     if request.mode == "qat" and train is not None and samples is not None:
         source = fake_quantized(model, samples, run.face_input.value_range)

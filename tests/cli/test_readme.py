@@ -1,0 +1,105 @@
+"""Every command of the README, run as it stands there."""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from edgeface.bundle import open_bundle
+from edgeface.cli import app
+from edgeface.data.synthetic import draw_faces
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+SHELL = [
+    line.partition("#")[0].strip()
+    for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+    for line in block.splitlines()
+    if line.strip()
+]
+ROAD = [line for line in SHELL if line.startswith("edgeface")]
+# The road's own recipe takes hours: the same commands with one short stage.
+SHORT = ["--recipe", "demo", "--set", "stage1.epochs=1", "--set", "batch_size=16", "--set", "distillation.views=1"]
+
+
+def test_every_command_of_the_readme_is_one_that_a_test_runs():
+    others = [line for line in SHELL if line not in ROAD]
+    assert others == ["make demo", "make test", "pip install ."]
+    assert [shlex.split(line)[1] for line in ROAD] == ["data", "train", "train", "quantize", "bench", "predict"]
+
+
+@pytest.mark.slow
+def test_the_road_in_the_readme_from_photos_to_an_answer(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    draw_faces(Path("drawn"), identities=4, images=30, val=0)
+    shutil.copytree("drawn/train", "photos")
+    shutil.copy("photos/person_00/0000.jpg", "photo.jpg")
+    for line in ROAD:
+        arguments = shlex.split(line)[1:]
+        if arguments[0] == "train":
+            arguments += SHORT
+        if arguments[0] == "quantize":
+            arguments += ["--epochs", "1", "--calibration", "64"]
+        if arguments[0] == "bench":
+            arguments += ["--runs", "30", "--seconds", "1"]
+        result = CliRunner().invoke(app, arguments)
+        assert result.exit_code == 0, f"{line}\n{result.output}\n{result.exception!r}"
+    assert re.search(r"photo.jpg: person_0\d", result.stdout)
+    assert open_bundle("bundles/door").mode == "qat"
+    block = re.search(r"```python\n(.*?)```", README, re.DOTALL)
+    shutil.copy("photos/person_01/0000.jpg", "other.jpg")
+    answer = subprocess.run([sys.executable, "-c", block[1]], capture_output=True, text=True, check=True)
+    assert answer.stdout.startswith("person_0")
+
+
+@pytest.mark.slow
+def test_make_demo_learns_and_ends_with_a_table(tmp_path):
+    """What `make demo` runs after the installation: the int8 student on faces it has not seen."""
+    assert "$(BIN)/edgeface demo --out demo" in (ROOT / "Makefile").read_text(encoding="utf-8")
+    result = CliRunner().invoke(app, ["demo", "--out", str(tmp_path / "demo"), "--quiet"])
+    assert result.exit_code == 0, f"{result.output}\n{result.exception!r}"
+    accuracy = open_bundle(tmp_path / "demo" / "student-int8").accuracy
+    assert accuracy["images"] == 24 * 16
+    assert accuracy["after"] >= 0.8
+    assert "student-int8" in result.stdout
+    again = CliRunner().invoke(app, ["demo", "--out", str(tmp_path / "demo"), "--json", "--quiet"])
+    assert again.exit_code == 0, again.output
+
+
+@pytest.mark.slow
+def test_the_base_install_recognises_a_photo_without_tensorflow(tiny_bundle, tmp_path):
+    """`pip install .` in a fresh environment, then the device-side command of the README."""
+    draw_faces(tmp_path / "faces", identities=1, images=2)
+    photo = next((tmp_path / "faces").rglob("*.jpg"))
+    source = tmp_path / "source"
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    for name in tracked:
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        if (ROOT / name).is_file():
+            shutil.copy(ROOT / name, source / name)
+    venv.create(tmp_path / "venv", with_pip=True)
+    python = tmp_path / "venv" / "bin" / "python"
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    pip = [python, "-m", "pip", "install", "--quiet", "-c", source / "constraints.txt", source]
+    subprocess.run(pip, check=True, env=environment, capture_output=True)
+    probe = "import importlib.util as u; print([n for n in ('tensorflow', 'tf_keras', 'edgeface') if u.find_spec(n)])"
+    found = subprocess.run(
+        [python, "-c", probe], cwd=tmp_path, capture_output=True, text=True, check=True, env=environment
+    )
+    assert found.stdout.strip() == "['edgeface']"
+    command = [tmp_path / "venv" / "bin" / "edgeface", "predict", tiny_bundle, photo]
+    answer = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, env=environment)
+    assert answer.returncode == 0, answer.stderr
+    assert "person_" in answer.stdout
+    needs = [tmp_path / "venv" / "bin" / "edgeface", "models"]
+    refused = subprocess.run(needs, cwd=tmp_path, capture_output=True, text=True, check=False, env=environment)
+    assert refused.returncode == 2
+    assert "edgeface[train]" in refused.stderr
+    assert "Traceback" not in refused.stderr

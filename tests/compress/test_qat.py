@@ -1,0 +1,194 @@
+"""Fake quantization and fine-tuning: what is simulated is what the device computes, and training does not harm."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from edgeface.errors import RunError, UsageError
+from edgeface.face_input import FaceInput
+from edgeface.interpreter import Interpreter
+from edgeface.metrics import cosine_summary, top_k
+from edgeface.recipe import Recipe, Stage
+from edgeface.run import open_run
+from edgeface.tensorflow_setup import quiet_tensorflow
+
+quiet_tensorflow()
+
+import tf_keras  # noqa: E402
+from tf_keras import layers  # noqa: E402
+
+from edgeface.compress.audit import audit  # noqa: E402
+from edgeface.compress.export import to_tflite  # noqa: E402
+from edgeface.compress.qat import Lesson, Plan, fine_tune, fitted_head  # noqa: E402
+from edgeface.compress.qat_model import check_quantizable, fake_quantized, set_kernel_ranges  # noqa: E402
+from edgeface.models import inception_resnet_v1, load_model  # noqa: E402
+from edgeface.train.distillation import DistillationHead  # noqa: E402
+from edgeface.train.evaluate import make_predictor, outputs_over  # noqa: E402
+from edgeface.train.teacher_cache import TeacherCache  # noqa: E402
+
+RECIPE = Recipe(batch_size=16, stage1=Stage(epochs=1, basic_augmentation=True))
+RANGE = (-1.0, 1.0)
+
+
+@pytest.fixture(scope="module")
+def quantized(student, samples):
+    """The student with fake quantization, untrained. Shared: tests that train begin from `start`."""
+    return fake_quantized(student, samples, RANGE)
+
+
+@pytest.fixture
+def start(quantized):
+    """The same network; its weights are put back afterwards."""
+    weights = quantized.get_weights()
+    yield quantized
+    quantized.set_weights(weights)
+
+
+@pytest.fixture
+def lesson(splits) -> Lesson:
+    return Lesson(*splits, FaceInput(40), RECIPE)
+
+
+def accuracy(model, images) -> float:
+    return top_k(outputs_over(make_predictor(model), images, FaceInput(40))["logits"], images.labels)
+
+
+def variables(model, ending: str) -> list[np.ndarray]:
+    return [weight.numpy() for weight in model.weights if weight.name.split(":")[0].endswith(ending)]
+
+
+def test_ranges_come_from_the_float_network(quantized, student, samples):
+    highs = variables(quantized, "_max")
+    assert highs
+    assert not any(np.any(high == 6.0) for high in highs)  # where TFMOT starts them all
+    assert variables(quantized, "_layer_min")[0] == pytest.approx(-128 / 127)
+    relu = student.get_layer("stem_relu").output
+    largest = tf_keras.Model(student.input, relu)(samples).numpy().reshape(2, -1).max(axis=1).mean()
+    high = quantized.get_layer("quant_stem_relu").get_weights()[-1]
+    assert high == pytest.approx(largest, rel=1e-4)
+
+
+def test_kernel_ranges_follow_the_weights(start):
+    layer = start.get_layer("quant_stem")
+    named = {weight.name.split("/")[-1]: weight for weight in layer.weights}
+    named["kernel:0"].assign(named["kernel:0"] * 3)
+    set_kernel_ranges(start)
+    np.testing.assert_allclose(named["kernel_max:0"], np.abs(named["kernel:0"].numpy()).max(axis=(0, 1, 2)))
+
+
+def test_untrained_it_is_close_to_the_float_network(quantized, student, samples):
+    expected, simulated = student(samples, training=False), quantized(samples, training=False)
+    assert cosine_summary(expected["embedding"].numpy(), simulated["embedding"].numpy())["min"] > 0.98
+
+
+@pytest.mark.parametrize("io", ["float", "int8"])
+def test_converted_it_computes_what_was_simulated(quantized, student, splits, samples, io):
+    model = to_tflite(quantized, "qat", io=io)
+    found = audit(model)
+    assert found.float_operators == ()
+    assert found.operators["CONV_2D"] == sum(type(layer).__name__ == "Conv2D" for layer in student.layers)
+    assert found.operators["ADD"] == 2
+    assert not set(found.operators) & {"MUL", "SUB", "RSQRT"}
+    interpreter = Interpreter(model)
+    simulated = quantized(samples, training=False)
+    for signature, name in (("classify", "logits"), ("embed", "embedding")):
+        tensors = interpreter.signatures[signature]
+        raw = interpreter.run(signature, tensors.inputs[0].quantize(samples))[name]
+        real = tensors.outputs[0].dequantize(raw)
+        assert cosine_summary(simulated[name].numpy(), real)["min"] > 0.995
+    classes = np.argmax(simulated["logits"], axis=1)
+    raw = interpreter.run("classify", interpreter.signatures["classify"].inputs[0].quantize(samples))["logits"]
+    assert np.mean(np.argmax(raw, axis=1) == classes) > 0.95
+
+
+def test_batch_norm_folds_whatever_its_sign(student, samples):
+    """A negative gamma turns a kernel's sign, and a tiny variance makes a large scale."""
+    model = tf_keras.models.clone_model(student)
+    model.set_weights(student.get_weights())
+    layer = model.get_layer("stem_bn")
+    gamma, beta, mean, variance = layer.get_weights()
+    gamma[::2] *= -1
+    variance[:3] = 1e-6
+    layer.set_weights([gamma, beta, mean, variance])
+    simulated = fake_quantized(model, samples, RANGE)
+    found = to_tflite(simulated, "qat")
+    assert audit(found).float_operators == ()
+    real = Interpreter(found).run("embed", samples)["embedding"]
+    assert cosine_summary(simulated(samples, training=False)["embedding"].numpy(), real)["min"] > 0.99
+
+
+def test_refuses_layers_that_cannot_learn_int8():
+    image = tf_keras.Input((8, 8, 3))
+    convolved = layers.Conv2D(4, 3, name="conv")(image)
+    prelu = tf_keras.Model(image, layers.PReLU(name="bend")(convolved))
+    with pytest.raises(UsageError, match=r"layer bend \(PReLU\).*ReLU"):
+        check_quantizable(prelu)
+    pooled = layers.MaxPooling2D(name="pool")(convolved)
+    loose = tf_keras.Model(image, layers.BatchNormalization(name="loose")(pooled))
+    with pytest.raises(UsageError, match="layer loose .*must follow a convolution, not pool"):
+        check_quantizable(loose)
+    with pytest.raises(UsageError, match=r"layer block35_1_scale \(Rescaling\)"):
+        check_quantizable(inception_resnet_v1(5, size=80))
+
+
+def test_training_never_ends_worse_than_it_began(start, lesson, splits):
+    begun = accuracy(start, splits[1])
+    rows = fine_tune(start, lesson, Plan(epochs=2, learning_rate=1e-3, frozen_share=0.5), quiet=True)
+    assert [row["epoch"] for row in rows] == [0, 1, 2]
+    assert [row["frozen"] for row in rows] == [False, False, True]
+    assert rows[0]["val_accuracy"] == begun
+    assert accuracy(start, splits[1]) == max(row["val_accuracy"] for row in rows) >= begun
+    assert set(rows[1]) == {"epoch", "frozen", "val_accuracy", "loss", "cross_entropy"}
+
+
+def test_frozen_epochs_move_only_what_learns(start, lesson):
+    """Statistics and ranges of activations stay; kernels, gamma and beta learn."""
+    before = {name: variables(start, name) for name in ("moving_mean", "output_max", "kernel", "gamma")}
+    fine_tune(start, replace(lesson, seed=3), Plan(epochs=1, learning_rate=1e-4, frozen_share=1.0), quiet=True)
+    for name, values in before.items():
+        same = all(np.array_equal(old, new) for old, new in zip(values, variables(start, name), strict=True))
+        assert same == (name in ("moving_mean", "output_max")), name
+
+
+def test_same_seed_same_weights(start, lesson):
+    begun, results = start.get_weights(), []
+    for _ in range(2):
+        start.set_weights(begun)
+        tf_keras.utils.set_random_seed(5)
+        rows = fine_tune(start, lesson, Plan(epochs=1, frozen_share=0.0), quiet=True)
+        results.append((rows, start.get_weights()))
+    assert results[0][0] == results[1][0]
+    assert all(np.array_equal(a, b) for a, b in zip(results[0][1], results[1][1], strict=True))
+
+
+def test_the_teacher_teaches(start, student, lesson, teacher_run):
+    run = open_run(teacher_run)
+    teacher = load_model(run)
+    cache = TeacherCache(run, teacher, lesson.train, RECIPE.augmentation, quiet=True)
+    lesson = replace(lesson, teacher=cache)
+    head = fitted_head(student, teacher, lesson)
+    plan = Plan(epochs=1, frozen_share=0.0)
+    rows = fine_tune(start, replace(lesson, head=head), plan, quiet=True)
+    assert {"cross_entropy", "teacher_embedding", "teacher_projected", "teacher_labels"} < set(rows[1])
+    # The fitted head knows the teacher's pre-logits better than a new one.
+    fresh = DistillationHead(teacher.output["embedding"].shape[-1], 8)
+    fresh.build((None, student.output["embedding"].shape[-1]))
+    fresh(student.output["embedding"])
+    untaught = fine_tune(start, replace(lesson, head=fresh), plan, quiet=True)
+    assert rows[1]["teacher_embedding"] < untaught[1]["teacher_embedding"]
+    assert rows[1]["teacher_projected"] < untaught[1]["teacher_projected"]
+
+
+def test_a_loss_that_explodes_is_an_error(start, lesson):
+    broken = replace(lesson, recipe=replace(RECIPE, label_smoothing=float("nan")))
+    with pytest.raises(RunError, match="lower --learning-rate"):
+        fine_tune(start, broken, Plan(epochs=1, frozen_share=0.0), quiet=True)
+
+
+@pytest.mark.parametrize("plan", [Plan(epochs=0), Plan(learning_rate=0.0), Plan(learning_rate=float("nan"))])
+def test_refuses_impossible_plans(plan):
+    with pytest.raises(UsageError):
+        plan.check()

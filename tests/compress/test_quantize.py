@@ -1,0 +1,160 @@
+"""`edgeface quantize`: runs in, measured bundles out, and refusals."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from edgeface.bundle import open_bundle
+from edgeface.cli import app
+from edgeface.embedder import Recognizer
+from edgeface.errors import DataError, GateFailed, RunError, UsageError
+from edgeface.tensorflow_setup import quiet_tensorflow
+
+quiet_tensorflow()
+
+from edgeface.compress.qat import Plan  # noqa: E402
+from edgeface.compress.quantize import Request, check_gate, quantize  # noqa: E402
+
+SHORT = Plan(epochs=1, learning_rate=1e-4)
+
+
+@pytest.fixture(scope="module")
+def outcome(student_run, tmp_path_factory):
+    """int8 after training."""
+    out = tmp_path_factory.mktemp("bundles") / "int8"
+    return quantize(Request(student_run, "int8", out=out, calibration=64, quiet=True))
+
+
+def test_int8_bundle_is_measured(outcome, splits):
+    bundle = open_bundle(outcome.bundle)
+    assert (bundle.mode, bundle.io) == ("int8", "float32")
+    assert outcome.float_accuracy > 0.5
+    assert outcome.drop == pytest.approx(100 * (outcome.float_accuracy - outcome.accuracy))
+    assert bundle.accuracy is not None
+    assert bundle.accuracy["before"] == outcome.float_accuracy
+    assert bundle.accuracy["after"] == outcome.accuracy
+    assert bundle.accuracy["embedding_cosine"] == outcome.cosine
+    assert outcome.cosine["min"] <= outcome.cosine["p1"] <= outcome.cosine["mean"]
+    assert outcome.cosine["mean"] > 0.98
+    assert outcome.float_operators == ()
+    validation = splits[1]
+    assert outcome.images == len(validation)
+    logits = Recognizer(outcome.bundle).logits(validation.images, prepared=True)
+    assert np.mean(logits.argmax(axis=1) == validation.labels) == outcome.accuracy
+
+
+def test_bundle_says_where_it_came_from_without_paths(outcome, student_run, faces):
+    bundle = open_bundle(outcome.bundle)
+    assert bundle.source["run"] == "student"
+    assert bundle.source["quantization"]["calibration_images"] == 64
+    text = (outcome.bundle / "bundle.json").read_text() + (outcome.bundle / "MODEL_CARD.md").read_text()
+    assert str(student_run.parent) not in text
+    assert str(faces.parent) not in text
+
+
+def test_qat_with_a_teacher(student_run, teacher_run, tmp_path):
+    out = tmp_path / "qat"
+    request = Request(
+        student_run, "qat", "int8", teacher=teacher_run, out=out, calibration=64, plan=SHORT, note="toy", quiet=True
+    )
+    outcome = quantize(request)
+    bundle = open_bundle(out)
+    assert (bundle.mode, bundle.io) == ("qat", "int8")
+    assert bundle.source["quantization"]["teacher"] == "teacher"
+    assert "toy" in (out / "MODEL_CARD.md").read_text()
+    assert [row["epoch"] for row in outcome.training] == [0, 1]
+    assert outcome.float_operators == ()
+    best = max(row["val_accuracy"] for row in outcome.training)
+    assert abs(outcome.accuracy - best) <= 2 / outcome.images
+    assert {"preparing qat", "training", "converting"} < set(outcome.seconds)
+
+
+def test_gate(outcome):
+    check_gate(outcome, None)
+    check_gate(outcome, max(outcome.drop, 0))
+    with pytest.raises(GateFailed, match=r"lost .* points .* was written to") as caught:
+        check_gate(outcome, outcome.drop - 0.5)
+    assert caught.value.exit_code == 1
+
+
+def test_same_seed_same_bundle(outcome, student_run, tmp_path):
+    again = quantize(Request(student_run, "int8", out=tmp_path / "again", calibration=64, quiet=True))
+    assert open_bundle(again.bundle).model_sha256 == open_bundle(outcome.bundle).model_sha256
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"calibration": 63}, UsageError, "at least 64"),
+        ({"mode": "float16", "io": "int8"}, UsageError, "--io int8 needs"),
+        ({"mode": "int4"}, UsageError, "choose one of"),
+        ({"teacher": Path("runs/teacher")}, UsageError, "--teacher teaches in --mode qat"),
+        ({"mode": "qat", "plan": Plan(epochs=0)}, UsageError, "--epochs 0"),
+    ],
+)
+def test_refuses_before_it_works(student_run, tmp_path, options, error, message):
+    with pytest.raises(error, match=message):
+        quantize(Request(student_run, out=tmp_path / "out", **options))
+    assert not (tmp_path / "out").exists()
+
+
+def test_refuses_a_dataset_that_is_gone(student_run, tmp_path):
+    moved = tmp_path / "moved"
+    shutil.copytree(student_run, moved)
+    info = json.loads((moved / "run.json").read_text())
+    info["dataset"]["path"] = str(tmp_path / "nowhere")
+    (moved / "run.json").write_text(json.dumps(info))
+    with pytest.raises(DataError, match="is not there; give the folder with --data"):
+        quantize(Request(moved))
+    with pytest.raises(DataError, match="nowhere"):
+        quantize(Request(moved, data=tmp_path / "nowhere"))
+
+
+def test_refuses_a_teacher_of_other_people(student_run, teacher_run, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(teacher_run, other)
+    names = (other / "identities.txt").read_text().splitlines()
+    (other / "identities.txt").write_text("\n".join(names[::-1]) + "\n")
+    with pytest.raises(RunError, match="knows other identities"):
+        quantize(Request(student_run, "qat", teacher=other, out=tmp_path / "out", calibration=64, plan=SHORT))
+
+
+def test_command_prints_json_and_obeys_the_gate(student_run, tmp_path):
+    out = tmp_path / "f16"
+    arguments = ["quantize", str(student_run), "--mode", "float16", "--out", str(out)]
+    result = CliRunner().invoke(app, [*arguments, "--json", "--max-drop", "-101"])
+    assert result.exit_code == 1
+    values = json.loads(result.stdout)
+    assert values["mode"] == "float16"
+    assert values["cosine"]["min"] > 0.999
+    assert "was written to" in result.stderr
+    assert open_bundle(out).mode == "float16"
+
+
+def test_command_exits_2_on_bad_input(tmp_path):
+    result = CliRunner().invoke(app, ["quantize", str(tmp_path / "nothing")])
+    assert result.exit_code == 2
+    assert "no such run" in result.stderr
+
+
+@pytest.mark.slow
+def test_nothing_but_the_result_is_printed(student_run, tmp_path):
+    """In a process of its own, where TensorFlow and the converter would speak up."""
+    for mode in ("int8", "qat"):
+        command = [
+            sys.executable, "-m", "edgeface", "quantize", str(student_run), "--mode", mode, "--quiet",
+            "--calibration", "64", "--epochs", "1", "--out", str(tmp_path / mode),
+        ]  # fmt: skip
+        result = subprocess.run(command, capture_output=True, text=True, check=True)
+        assert result.stderr == ""
+        lines = result.stdout.splitlines()
+        assert len(lines) == 4
+        assert f"{mode}, float input and outputs" in lines[0]
