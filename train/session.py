@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 import platform
 import shutil
 import subprocess
@@ -72,21 +73,10 @@ def train(request: Request) -> Outcome:
     _check_replicas(request.recipe, strategy)
     per_epoch = steps_per_epoch(len(train_images), request.recipe.batch_size)
     network, build = _network(request, len(dataset.identities), per_epoch)
-    teacher_model = load_model(teacher) if teacher else None
-    cached = teacher is not None and request.recipe.distillation.views > 0
-    tf_keras.mixed_precision.set_global_policy("mixed_bfloat16" if request.recipe.precision == "bf16" else "float32")
-    with strategy.scope():
-        learner = Learner(
-            build_network(network, build),
-            request.recipe,
-            teacher=None if cached else teacher_model,
-            teacher_size=teacher_model.output["embedding"].shape[-1] if teacher_model else None,
-        )
-    views = None
-    if teacher is not None and teacher_model is not None and cached:
-        views = TeacherCache(teacher, teacher_model, train_images, request.recipe.augmentation, quiet=request.quiet)
-        views.prepare(request.recipe.stages, request.recipe.distillation.views)
     info = _info(request, dataset, face_input, network, build, teacher)
+    if request.resume:
+        info = _resumed_info(request.out, info)
+    learner, views = _learner(request, strategy, (network, build), teacher, train_images)
 
     def save_info(figures: dict[str, Any], weights_sha256: str) -> None:
         write_json(request.out / "run.json", {**info, "figures": figures, "weights_sha256": weights_sha256})
@@ -105,10 +95,33 @@ def train(request: Request) -> Outcome:
     return Outcome(request.out, job.stopped, _finish(request, job, place))
 
 
+def _learner(
+    request: Request,
+    strategy: tf.distribute.Strategy,
+    network: tuple[str, dict[str, Any]],
+    teacher: Run | None,
+    images: Images,
+) -> tuple[Learner, TeacherCache | None]:
+    """The network in training, and the stored outputs of its teacher unless that runs live."""
+    recipe = request.recipe
+    teacher_model = load_model(teacher) if teacher else None
+    live = teacher_model if recipe.distillation.views == 0 else None
+    size = teacher_model.output["embedding"].shape[-1] if teacher_model else None
+    tf_keras.mixed_precision.set_global_policy("mixed_bfloat16" if recipe.precision == "bf16" else "float32")
+    try:
+        with strategy.scope():
+            learner = Learner(build_network(*network), recipe, teacher=live, teacher_size=size)
+    finally:
+        tf_keras.mixed_precision.set_global_policy("float32")
+    if teacher is None or live is not None:
+        return learner, None
+    views = TeacherCache(teacher, teacher_model, images, recipe.augmentation, quiet=request.quiet)
+    views.prepare(recipe.stages, recipe.distillation.views)
+    return learner, views
+
+
 def load_split(dataset: FaceDataset, split: str, face_input: FaceInput, *, strict: bool = False) -> Images:
     """A labelled split as cached uint8 images. Raises DataError when the dataset has no such split."""
-    if not dataset.of(split):
-        raise DataError(f"{dataset.root}: has no '{split}' split; make one with 'edgeface data split {dataset.root}'")
     images, labels, _ = cached_images(dataset, split, face_input, strict=strict)
     if len(labels) == 0 or (np.asarray(labels) < 0).any():
         raise DataError(f"{dataset.root}: the '{split}' split has no labels to learn or score from")
@@ -166,7 +179,7 @@ def _check_replicas(recipe: Recipe, strategy: tf.distribute.Strategy) -> None:
 def _info(
     request: Request, dataset: FaceDataset, face_input: FaceInput, network: str, build: dict, teacher: Run | None
 ) -> dict[str, Any]:
-    """What `run.json` says of a run besides its figures. A resumed run keeps what it said when it began."""
+    """What `run.json` says of a run besides its figures."""
     packages = ("edgeface", "tensorflow", "tf-keras", "numpy", "opencv-python")
     return {
         "format": FORMAT,
@@ -187,6 +200,27 @@ def _info(
         "machine": {"system": platform.platform(terse=True), "processor": platform.machine()},
         "versions": {"python": platform.python_version(), **{name: version(name) for name in packages}},
     }  # fmt: skip
+
+
+def _resumed_info(out: Path, info: dict[str, Any]) -> dict[str, Any]:
+    """What the run said when it began. Raises RunError when it is now asked to go on with something else."""
+    try:
+        begun = json.loads((out / "run.json").read_text(encoding="utf-8"))
+        same = {
+            "--width": (begun["network"], begun["build"]) == (info["network"], info["build"]),
+            "DATA": begun["dataset"]["hash"] == info["dataset"]["hash"],
+            "--seed": begun["seed"] == info["seed"],
+            "--teacher": (begun["teacher"] or {}).get("weights_sha256")
+            == (info["teacher"] or {}).get("weights_sha256"),
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise RunError(
+            f"{out / 'run.json'}: cannot be read ({error!r}); start the run again without --resume"
+        ) from None
+    changed = [name for name, holds in same.items() if not holds]
+    if changed:
+        raise RunError(f"{out}: was started with another {' and '.join(changed)}; resume it with the same")
+    return begun
 
 
 def git_revision() -> str | None:

@@ -43,6 +43,10 @@ def test_train_eval_and_resume_from_the_command_line(faces, tmp_path):
         "run.json",
     } <= names
 
+    other = run("train", "student", faces, "--out", out, "--resume", "--seed", "5")
+    assert other.exit_code == 2
+    assert "another --seed" in other.stderr
+
     again = run("train", "student", faces, "--out", out, *QUICK)
     assert again.exit_code == 2
     assert "--resume" in again.stderr

@@ -12,10 +12,10 @@ from edgeface.tensorflow_setup import quiet_tensorflow
 
 quiet_tensorflow()
 
-from tensorflow.lite.tools import flatbuffer_utils  # noqa: E402
+from tensorflow.lite.tools import flatbuffer_utils
 
-from edgeface.compress.audit import audit  # noqa: E402
-from edgeface.compress.export import check_options, to_tflite  # noqa: E402
+from edgeface.compress.audit import audit
+from edgeface.compress.export import check_options, to_tflite
 
 
 def convolutions(model) -> int:

@@ -17,17 +17,17 @@ from edgeface.tensorflow_setup import quiet_tensorflow
 
 quiet_tensorflow()
 
-import tf_keras  # noqa: E402
-from tf_keras import layers  # noqa: E402
+import tf_keras
+from tf_keras import layers
 
-from edgeface.compress.audit import audit  # noqa: E402
-from edgeface.compress.export import to_tflite  # noqa: E402
-from edgeface.compress.qat import Lesson, Plan, fine_tune, fitted_head  # noqa: E402
-from edgeface.compress.qat_model import check_quantizable, fake_quantized, set_kernel_ranges  # noqa: E402
-from edgeface.models import inception_resnet_v1, load_model  # noqa: E402
-from edgeface.train.distillation import DistillationHead  # noqa: E402
-from edgeface.train.evaluate import make_predictor, outputs_over  # noqa: E402
-from edgeface.train.teacher_cache import TeacherCache  # noqa: E402
+from edgeface.compress.audit import audit
+from edgeface.compress.export import to_tflite
+from edgeface.compress.qat import Lesson, Plan, fine_tune, fitted_head
+from edgeface.compress.qat_model import check_quantizable, fake_quantized, set_kernel_ranges
+from edgeface.models import inception_resnet_v1, load_model
+from edgeface.train.distillation import DistillationHead
+from edgeface.train.evaluate import make_predictor, outputs_over
+from edgeface.train.teacher_cache import TeacherCache
 
 RECIPE = Recipe(batch_size=16, stage1=Stage(epochs=1, basic_augmentation=True))
 RANGE = (-1.0, 1.0)
@@ -128,7 +128,7 @@ def test_refuses_layers_that_cannot_learn_int8():
         check_quantizable(prelu)
     pooled = layers.MaxPooling2D(name="pool")(convolved)
     loose = tf_keras.Model(image, layers.BatchNormalization(name="loose")(pooled))
-    with pytest.raises(UsageError, match="layer loose .*must follow a convolution, not pool"):
+    with pytest.raises(UsageError, match=r"layer loose .*must follow a convolution, not pool"):
         check_quantizable(loose)
     with pytest.raises(UsageError, match=r"layer block35_1_scale \(Rescaling\)"):
         check_quantizable(inception_resnet_v1(5, size=80))

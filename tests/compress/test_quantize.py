@@ -20,8 +20,8 @@ from edgeface.tensorflow_setup import quiet_tensorflow
 
 quiet_tensorflow()
 
-from edgeface.compress.qat import Plan  # noqa: E402
-from edgeface.compress.quantize import Request, check_gate, quantize  # noqa: E402
+from edgeface.compress.qat import Plan
+from edgeface.compress.quantize import Request, check_gate, quantize
 
 SHORT = Plan(epochs=1, learning_rate=1e-4)
 

@@ -13,10 +13,10 @@ from edgeface.tensorflow_setup import quiet_tensorflow
 
 quiet_tensorflow()
 
-from edgeface.compress.audit import audit  # noqa: E402
-from edgeface.compress.export import to_tflite  # noqa: E402
-from edgeface.compress.qat_model import fake_quantized  # noqa: E402
-from edgeface.models import squeezenext_23v5  # noqa: E402
+from edgeface.compress.audit import audit
+from edgeface.compress.export import to_tflite
+from edgeface.compress.qat_model import fake_quantized
+from edgeface.models import squeezenext_23v5
 
 CONVOLUTIONS = 111
 IMAGES = np.random.default_rng(0).integers(0, 256, (64, 96, 96, 3), dtype=np.uint8)
