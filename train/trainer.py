@@ -28,7 +28,9 @@ from edgeface.train.step import Learner, make_step
 from edgeface.train.strategies import is_chief
 
 TeacherViews = Callable[[Stage, int], "tuple[np.ndarray, np.ndarray]"]
-ORDER, TABLE = 0, 1
+ORDER = 0
+CHECKPOINT_SECONDS = 60.0
+"""Saving takes seconds (a thousand small variables), so epochs that are shorter than this share a checkpoint."""
 
 
 @dataclass
@@ -61,6 +63,7 @@ def fit(job: Job, *, resume: bool) -> Place:
     done = sum(stage.epochs for stage in job.recipe.stages[: place.stage]) + place.epoch
     predictor = make_predictor(job.learner.model)
     total = per_epoch * job.recipe.epochs
+    saved = time.monotonic()
     with Bar(total, done=done * per_epoch + place.step, quiet=job.quiet) as bar, _one_interrupt(job, bar):
         while place.stage < len(job.recipe.stages) and not job.stopped:
             stage = job.recipe.stages[place.stage]
@@ -73,10 +76,13 @@ def fit(job: Job, *, resume: bool) -> Place:
                 place.seconds += time.monotonic() - started
                 if finished:
                     _end_epoch(job, predictor, place, per_epoch, log, bar)
-                checkpoints.save(place)
+                if job.stopped or time.monotonic() - saved > CHECKPOINT_SECONDS:
+                    checkpoints.save(place)
+                    saved = time.monotonic()
             if place.epoch >= stage.epochs:
                 place.steps_before += stage.epochs * per_epoch
                 place.stage, place.epoch = place.stage + 1, 0
+        checkpoints.save(place)
     return place
 
 
