@@ -66,7 +66,7 @@ def test_make_demo_learns_and_ends_with_a_table(tmp_path):
     result = CliRunner().invoke(app, ["demo", "--out", str(tmp_path / "demo"), "--quiet"])
     assert result.exit_code == 0, f"{result.output}\n{result.exception!r}"
     accuracy = open_bundle(tmp_path / "demo" / "student-int8").accuracy
-    assert accuracy["images"] == 24 * 16
+    assert accuracy["images"] == 24 * 20
     assert accuracy["after"] >= 0.8
     assert "student-int8" in result.stdout
     again = CliRunner().invoke(app, ["demo", "--out", str(tmp_path / "demo"), "--json", "--quiet"])
