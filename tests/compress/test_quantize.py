@@ -150,7 +150,8 @@ def test_nothing_but_the_result_is_printed(student_run, tmp_path):
     """In a process of its own, where TensorFlow and the converter would speak up."""
     for mode in ("int8", "qat"):
         command = [
-            sys.executable, "-c", "from edgeface.cli import main; main()", "quantize", str(student_run), "--mode", mode, "--quiet",
+            sys.executable, "-c", "from edgeface.cli import main; main()", "quantize", str(student_run),
+            "--mode", mode, "--quiet",
             "--calibration", "64", "--epochs", "1", "--out", str(tmp_path / mode),
         ]  # fmt: skip
         result = subprocess.run(command, capture_output=True, text=True, check=True)
