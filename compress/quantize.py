@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import tf_keras
 
-from edgeface.bundle import write_bundle
+from edgeface.bundle import is_bundle, write_bundle
 from edgeface.compress import calibration
 from edgeface.compress.audit import Audit, audit
 from edgeface.compress.export import INTEGER_MODES, check_options, to_tflite
@@ -22,6 +22,7 @@ from edgeface.data.dataset import FaceDataset
 from edgeface.data.layouts import load_dataset
 from edgeface.embedder import Recognizer
 from edgeface.errors import DataError, GateFailed, RunError, UsageError
+from edgeface.files import storage_errors
 from edgeface.metrics import cosine_summary, top_k
 from edgeface.models import load_model
 from edgeface.recipe import load_recipe
@@ -54,8 +55,9 @@ class Request:
 @dataclass(frozen=True)
 class Outcome:
     """What came of it. Accuracies are top-1 on the validation images, 0..1, of the float network and of the bundle;
-    `cosine` compares their embeddings (min, p1 = 1st percentile, mean). `bytes` is the size of the .tflite file.
-    `training` has a row for each epoch of qat, and `seconds` says where the time went."""
+    `cosine` compares their embeddings (min, p1 = 1st percentile, mean). `bytes` is the size of the .tflite file,
+    `operators` counts what it computes. `training` has a row for each epoch of qat, and `seconds` says where the time
+    went. `warnings` are sentences for people."""
 
     bundle: Path
     mode: str
@@ -66,9 +68,9 @@ class Outcome:
     accuracy: float
     cosine: dict[str, float]
     operators: dict[str, int]
-    float_operators: tuple[str, ...]
     training: list[dict[str, Any]]
     seconds: dict[str, float]
+    warnings: tuple[str, ...]
 
     @property
     def drop(self) -> float:
@@ -101,6 +103,8 @@ def quantize(request: Request) -> Outcome:
     _check(request)
     clock = _Clock()
     run = open_run(request.run)
+    out = request.out or Path("bundles") / f"{run.path.resolve().name}-{request.mode}"
+    _check_out(out)
     dataset = _dataset(request, run)
     tf_keras.utils.set_random_seed(request.seed)
     model = load_model(run)
@@ -113,24 +117,22 @@ def quantize(request: Request) -> Outcome:
     reference = outputs_over(make_predictor(model), validation, run.face_input)
     measured = _measure(request, run, model_bytes, validation, reference)
     clock.lap("measuring")
-    out = request.out or Path("bundles") / f"{run.path.resolve().name}-{request.mode}"
-    data = f"{dataset.root.resolve().name}, val"
     accuracy = {
         "before": measured["float_accuracy"],
         "after": measured["accuracy"],
         "images": len(validation),
-        "data": data,
+        "data": f"{dataset.root.resolve().name}, val",
         "embedding_cosine": measured["cosine"],
     }
-    source = _source(request, run, dataset)
+    source = _source(request, run, dataset, train)
+    labels, face_input = run.identities, run.face_input
     write_bundle(
-        out, model_bytes, run.identities, run.face_input, request.mode, accuracy=accuracy, source=source,
-        note=request.note,
-    )  # fmt: skip
+        out, model_bytes, labels, face_input, request.mode, accuracy=accuracy, source=source, note=request.note
+    )
     found = audit(model_bytes)
     return Outcome(
         out, request.mode, request.io, len(model_bytes), len(validation), **measured, operators=found.operators,
-        float_operators=_left_in_float(request, found), training=training, seconds=clock.seconds,
+        training=training, seconds=clock.seconds, warnings=_warnings(request, run, dataset, found),
     )  # fmt: skip
 
 
@@ -152,6 +154,15 @@ def _check(request: Request) -> None:
         request.plan.check()
     elif request.teacher is not None:
         raise UsageError(f"--teacher teaches in --mode qat; --mode {request.mode} does not train")
+
+
+def _check_out(out: Path) -> None:
+    """Refuse, before minutes are spent, a folder that the bundle cannot be written to."""
+    if out.exists() and not is_bundle(out) and not (out.is_dir() and not any(out.iterdir())):
+        raise UsageError(f"{out} exists and is not a bundle; choose another folder with --out")
+    with storage_errors(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent).cleanup()
 
 
 def _needs_training(request: Request) -> bool:
@@ -219,16 +230,21 @@ def _measure(
     }
 
 
-def _left_in_float(request: Request, found: Audit) -> tuple[str, ...]:
-    """Operators that a model meant to be int8 computes in floats; the float modes mean to."""
-    return found.float_operators if request.mode in INTEGER_MODES else ()
+def _warnings(request: Request, run: Run, dataset: FaceDataset, found: Audit) -> tuple[str, ...]:
+    warnings = []
+    if request.mode in INTEGER_MODES and found.float_operators:
+        listed = "; ".join(found.float_operators[:5])
+        warnings.append(f"{len(found.float_operators)} operators are not in int8: {listed}")
+    if run.dataset.get("hash") not in (None, dataset.content_hash()):
+        warnings.append(f"{dataset.root} is not the data the run was trained on: its validation may hold seen images")
+    return tuple(warnings)
 
 
-def _source(request: Request, run: Run, dataset: FaceDataset) -> dict[str, Any]:
+def _source(request: Request, run: Run, dataset: FaceDataset, train: Images | None) -> dict[str, Any]:
     """Where the bundle came from, without the paths of this machine."""
     settings: dict[str, Any] = {"mode": request.mode, "io": request.io, "seed": request.seed}
-    if _needs_training(request):
-        settings["calibration_images"] = request.calibration
+    if train is not None:
+        settings["calibration_images"] = min(request.calibration, len(train))
     if request.mode == "qat":
         settings |= asdict(request.plan)
         settings["teacher"] = None if request.teacher is None else request.teacher.resolve().name

@@ -64,9 +64,8 @@ def quantize(
         print_json({**outcome.to_dict(), "max_drop": max_drop})
     else:
         _print(outcome)
-    if outcome.float_operators:
-        listed = "; ".join(outcome.float_operators[:5])
-        note(f"warning: {len(outcome.float_operators)} operators are not in int8: {listed}")
+    for warning in outcome.warnings:
+        note(f"warning: {warning}")
     check_gate(outcome, max_drop)
 
 

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from edgeface.bundle import open_bundle
 from edgeface.cli import app
 from edgeface.embedder import Recognizer
-from edgeface.errors import DataError, GateFailed, RunError, UsageError
+from edgeface.errors import DataError, GateFailed, RunError, StorageError, UsageError
 from edgeface.tensorflow_setup import quiet_tensorflow
 
 quiet_tensorflow()
@@ -44,7 +44,7 @@ def test_int8_bundle_is_measured(outcome, splits):
     assert bundle.accuracy["embedding_cosine"] == outcome.cosine
     assert outcome.cosine["min"] <= outcome.cosine["p1"] <= outcome.cosine["mean"]
     assert outcome.cosine["mean"] > 0.98
-    assert outcome.float_operators == ()
+    assert outcome.warnings == ()
     validation = splits[1]
     assert outcome.images == len(validation)
     logits = Recognizer(outcome.bundle).logits(validation.images, prepared=True)
@@ -71,7 +71,7 @@ def test_qat_with_a_teacher(student_run, teacher_run, tmp_path):
     assert bundle.source["quantization"]["teacher"] == "teacher"
     assert "toy" in (out / "MODEL_CARD.md").read_text()
     assert [row["epoch"] for row in outcome.training] == [0, 1]
-    assert outcome.float_operators == ()
+    assert outcome.warnings == ()
     best = max(row["val_accuracy"] for row in outcome.training)
     assert abs(outcome.accuracy - best) <= 2 / outcome.images
     assert {"preparing qat", "training", "converting"} < set(outcome.seconds)
@@ -116,6 +116,25 @@ def test_refuses_a_dataset_that_is_gone(student_run, tmp_path):
         quantize(Request(moved))
     with pytest.raises(DataError, match="nowhere"):
         quantize(Request(moved, data=tmp_path / "nowhere"))
+
+
+def test_refuses_a_folder_that_is_something_else(student_run, tmp_path):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "me.jpg").touch()
+    with pytest.raises(UsageError, match="is not a bundle; choose another folder"):
+        quantize(Request(student_run, out=tmp_path / "photos"))
+    with pytest.raises(StorageError, match="cannot write"):
+        quantize(Request(student_run, out=tmp_path / "photos" / "me.jpg" / "bundle"))
+    assert [path.name for path in tmp_path.rglob("*")] == ["photos", "me.jpg"]
+
+
+def test_warns_when_the_data_is_not_what_the_run_was_trained_on(student_run, faces, tmp_path):
+    other = tmp_path / "faces"
+    shutil.copytree(faces, other)
+    next((other / "train" / "person_0").glob("*.png")).unlink()
+    outcome = quantize(Request(student_run, "float32", data=other, out=tmp_path / "out"))
+    assert len(outcome.warnings) == 1
+    assert "is not the data the run was trained on" in outcome.warnings[0]
 
 
 def test_refuses_a_teacher_of_other_people(student_run, teacher_run, tmp_path):
