@@ -18,8 +18,7 @@ EMBEDDING_SIZE = 128
 BATCH_NORM_EPSILON = 1e-3
 BRANCH_SCALE = 0.2
 """Gamma of a block's last BatchNorm at the start. A small branch makes a deep residual network nearly an identity to
-begin with (Goyal et al. 2017, https://arxiv.org/abs/1706.02677, start it at 0; before a ReLU that would never learn).
-On synthetic faces the 1.0 network reached 36 % after 288 steps with it, 12 % without."""
+begin with (Goyal et al. 2017, https://arxiv.org/abs/1706.02677, start it at 0; before a ReLU that would never learn)."""
 
 
 def _conv(x, filters: int, kernel, strides=1, padding="same", *, name: str, momentum: float, gamma: float = 1.0):

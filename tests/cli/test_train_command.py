@@ -120,3 +120,29 @@ def test_models_reports_the_reference_counts():
     assert rows["inception-resnet-v1"]["trainable"] == 26_781_288
     assert rows["squeezenext-23v5 2.0"]["trainable"] == 3_399_352
     assert rows["squeezenext-23v5 1.0"]["trainable"] == 1_106_456
+
+
+@pytest.mark.slow
+def test_bf16_trains_and_evaluates(faces, tmp_path):
+    trained = run("train", "student", faces, "--out", tmp_path / "run", *QUICK, "--precision", "bf16", "--json")
+    assert trained.exit_code == 0, trained.stderr
+    assert 'precision = "bf16"' in (tmp_path / "run" / "recipe.toml").read_text()
+    scored = run("eval", tmp_path / "run", faces, "--json")
+    assert scored.exit_code == 0, scored.stderr
+
+
+@pytest.mark.slow
+def test_a_live_teacher_teaches_and_its_speed_is_compared_with_a_cached_one(faces, tmp_path):
+    common = ["--set", "size=80", "--set", "distillation.views=0"]
+    taught = run("train", "teacher", faces, "--out", tmp_path / "teacher", *QUICK, *common)
+    assert taught.exit_code == 0, taught.stderr
+    learned = run(
+        "train", "student", faces, "--out", tmp_path / "student", "--teacher", tmp_path / "teacher", *QUICK, *common
+    )
+    assert learned.exit_code == 0, learned.stderr
+    losses = json.loads((tmp_path / "student" / "metrics.jsonl").read_text().splitlines()[0])
+    assert {"teacher_embedding", "teacher_projected", "teacher_labels"} <= losses.keys()
+    speed = ["--width", "1.0", "--teacher", tmp_path / "teacher", "--steps", "2", "--json", *QUICK[:-1], *common]
+    report = json.loads(run("train", "speed", faces, *speed).stdout)
+    assert set(report["images_per_second"]) == {"bare", "pipeline", "cached_teacher", "live_teacher"}
+    assert report["cached_over_live"] > 0

@@ -233,7 +233,7 @@ def test_two_devices_learn_what_one_learns():
                 model = tf_keras.Model(image, {"embedding": embedding, "logits": logits})
                 learner = Learner(model, recipe)
                 learner.optimizer.learning_rate = 0.01
-                learner.optimizer.epsilon = 1.0  # Adam without it doubles rounding errors of zero gradients
+                learner.optimizer.epsilon = 1.0  # linear in the gradient: 1e-8 turns rounding of a zero one into a step
             step = make_step(learner, stage, strategy)
             batches = strategy.distribute_datasets_from_function(
                 lambda context: training_batches(data, FaceInput(size=8), stage, order, table, None, context))
@@ -242,7 +242,7 @@ def test_two_devices_learn_what_one_learns():
         (a, one), (b, two) = results
         np.testing.assert_allclose(a, b, rtol=1e-4)
         for x, y in zip(one, two):
-            np.testing.assert_allclose(x, y, atol=2e-4)
+            np.testing.assert_allclose(x, y, atol=1e-6)
         print("equal")
     """
     result = subprocess.run(
