@@ -18,7 +18,7 @@ EMBEDDING_SIZE = 128
 BATCH_NORM_EPSILON = 1e-3
 BRANCH_SCALE = 0.2
 """Gamma of a block's last BatchNorm at the start. A small branch makes a deep residual network nearly an identity to
-begin with (Goyal et al. 2017, https://arxiv.org/abs/1706.02677, start it at 0; before a ReLU that would never learn)."""
+begin with (Goyal et al. 2017, https://arxiv.org/abs/1706.02677, start at 0; before a ReLU that would never learn)."""
 
 
 def _conv(x, filters: int, kernel, strides=1, padding="same", *, name: str, momentum: float, gamma: float = 1.0):
