@@ -20,12 +20,15 @@ from edgeface.train.session import load_split
 from edgeface.train.step import Learner, make_step
 
 SEED = tf.constant([0, 0])
+WARM_UP = 5
+"""Steps a round that are not timed. Coming back from another network, oneDNN builds its kernels anew, and a pipeline has
+to start; neither is part of a step in training, where one network runs for an epoch."""
 
 
 def measure_speed(
     data: Path, recipe: Recipe, width: float | None, teacher: Path | None, *, steps: int = 30, rounds: int = 3
 ) -> dict[str, Any]:
-    """Images a second of the recipe's last augmented stage, medians over interleaved rounds of `steps` steps.
+    """Images a second of the recipe's last augmented stage, medians over interleaved rounds of `steps` timed steps.
 
     `bare` repeats one batch that lies in memory; `pipeline` reads, augments and prefetches new ones. With a teacher
     there are `cached_teacher` and `live_teacher` too. Ratios: `pipeline_share` and `cached_over_live`.
@@ -37,13 +40,13 @@ def measure_speed(
     build: dict[str, Any] = {"classes": len(dataset.identities), "size": recipe.size}
     network = "inception_resnet_v1" if width is None else "squeezenext_23v5"
     build |= {} if width is None else {"width": width}
-    order = _order(images, recipe, stage, steps)
+    order = _order(images, recipe, stage, WARM_UP + steps)
     table = view_table(len(images), recipe.augmentation, stage, 0, 0)
     learner = Learner(build_network(network, build), recipe)
     step = make_step(learner, stage, tf.distribute.get_strategy())
     first = next(iter(training_batches(images, face_input, stage, order, table)))
     ways: dict[str, Callable[[], Iterable[dict[str, tf.Tensor]]]] = {
-        "bare": lambda: [first] * steps,
+        "bare": lambda: [first] * (WARM_UP + steps),
         "pipeline": lambda: training_batches(images, face_input, stage, order, table),
     }
     stepping = {"bare": step, "pipeline": step}
@@ -84,8 +87,10 @@ def _order(images: Images, recipe: Recipe, stage: Stage, steps: int) -> np.ndarr
 
 
 def _images_per_second(step: Callable, batches: Iterable[dict[str, tf.Tensor]], batch_size: int) -> float:
-    started, count = time.perf_counter(), 0
-    for batch in batches:
+    started, count = 0.0, 0
+    for number, batch in enumerate(batches):
+        if number == WARM_UP:
+            started = time.perf_counter()
         float(step(batch, SEED)["loss"])
-        count += 1
+        count += number >= WARM_UP
     return count * batch_size / (time.perf_counter() - started)
