@@ -21,8 +21,8 @@ from edgeface.train.step import Learner, make_step
 
 SEED = tf.constant([0, 0])
 WARM_UP = 5
-"""Steps a round that are not timed. Coming back from another network, oneDNN builds its kernels anew, and a pipeline has
-to start; neither is part of a step in training, where one network runs for an epoch."""
+"""Steps a round that are not timed. Coming back from another network, oneDNN builds its kernels anew, and a pipeline
+has to start; neither is part of a step in training, where one network runs for an epoch."""
 
 
 def measure_speed(
