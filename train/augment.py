@@ -1,13 +1,16 @@
-"""Augmentation in batched TensorFlow operations: one affine warp, one colour matrix, two masks.
+"""Augmentation with OpenCV on uint8 images: one affine warp, one colour matrix, two bands.
 
 The random numbers are drawn beforehand with NumPy, a row an image, so that an epoch can be repeated exactly:
 a resumed run, and the teacher's cached views, see the very same images.
+
+A batch of 64 at 96 px costs 8 ms of one core here; the same as batched TensorFlow operations in float32 cost 62 ms,
+an eighth of a training step of the 1.0 student (`edgeface train speed` shows what is left of it).
 """
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
-import tensorflow as tf
 
 from edgeface.recipe import Augmentation
 
@@ -18,6 +21,7 @@ then (on, horizontal, start, width) of two seaweed bands."""
 # RGB -> YIQ (NTSC), the space in which hue is a rotation and saturation a scale.
 _TO_YIQ = np.array([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]], np.float32)
 _FROM_YIQ = np.linalg.inv(_TO_YIQ).astype(np.float32)
+_GRAY = (128, 128, 128)
 
 
 def draw(count: int, config: Augmentation, *, basic: bool, seaweed: bool, generator: np.random.Generator) -> np.ndarray:
@@ -49,65 +53,66 @@ def draw(count: int, config: Augmentation, *, basic: bool, seaweed: bool, genera
     return table
 
 
-def augment(images: tf.Tensor, table: tf.Tensor, *, basic: bool, seaweed: bool) -> tf.Tensor:
+def augment(images: np.ndarray, table: np.ndarray, *, basic: bool, seaweed: bool) -> np.ndarray:
     """Apply drawn parameters to uint8 images (batch, side, side, 3). Returns float32 in 0..255.
 
-    Pixels outside the warped image, and seaweed bands, are mid-gray (0 in [-1, 1]).
+    Warp and colour give whole gray levels, and 128 outside the warped image; seaweed bands are 127.5, 0 in [-1, 1].
     """
-    x = tf.cast(images, tf.float32)
     if basic:
-        x = _colour(_warp(x, table), table)
+        images = _warp_and_colour(images, table)
+    augmented = images.astype(np.float32)
     if seaweed:
         for column in (8, 12):
-            x = _blank(x, table[:, column : column + 4])
-    return x
+            _blank(augmented, table[:, column : column + 4])
+    return augmented
 
 
-def _warp(x: tf.Tensor, table: tf.Tensor) -> tf.Tensor:
-    """Rotate, scale, flip and shift about the image's centre in one bilinear resampling."""
-    side = tf.cast(tf.shape(x)[1], tf.float32)
+def _warp_and_colour(images: np.ndarray, table: np.ndarray) -> np.ndarray:
+    """Brightness turns about the warped image's own mean, as tf.image.adjust_contrast does."""
+    side = images.shape[1]
+    warps, colours = _affine_matrices(table, side), _colour_matrices(table)
+    contrast, brightness = table[:, 5], table[:, 4] * 255
+    result = np.empty_like(images)
+    for index, image in enumerate(images):
+        warped = cv2.warpAffine(
+            image, warps[index], (side, side), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderValue=_GRAY
+        )
+        mean = sum(cv2.mean(warped)[:3]) / 3
+        colours[index, :, 3] = (1 - contrast[index]) * mean + brightness[index]
+        cv2.transform(warped, colours[index], dst=result[index])
+    return result
+
+
+def _affine_matrices(table: np.ndarray, side: int) -> np.ndarray:
+    """From a pixel of the result to its place in the image, about the centre: float64 (batch, 2, 3)."""
     centre = (side - 1) / 2
-    # Flip mirrors x only: column 0 and 1 carry its sign, the second row needs it taken away again.
-    a, b = table[:, 0], table[:, 1]
-    sign = tf.where(a < 0, -1.0, 1.0)
+    # Flip mirrors x only: columns 0 and 1 carry its sign, the second row needs it taken away again.
+    a, b = table[:, 0].astype(np.float64), table[:, 1].astype(np.float64)
+    sign = np.where(a < 0, -1.0, 1.0)
     c, d = -b * sign, a * sign
-    shift_x = centre - a * centre - b * centre + table[:, 2] * side
-    shift_y = centre - c * centre - d * centre + table[:, 3] * side
-    zero = tf.zeros_like(a)
-    transforms = tf.stack([a, b, shift_x, c, d, shift_y, zero, zero], axis=1)
-    return tf.raw_ops.ImageProjectiveTransformV3(
-        images=x,
-        transforms=transforms,
-        output_shape=tf.shape(x)[1:3],
-        fill_value=127.5,
-        interpolation="BILINEAR",
-        fill_mode="CONSTANT",
-    )
+    shift_x = centre - (a + b) * centre + table[:, 2] * side
+    shift_y = centre - (c + d) * centre + table[:, 3] * side
+    return np.stack([a, b, shift_x, c, d, shift_y], axis=1).reshape(-1, 2, 3)
 
 
-def _colour(x: tf.Tensor, table: tf.Tensor) -> tf.Tensor:
-    """Brightness, contrast, saturation and hue as one 3x3 matrix and one offset an image."""
-    brightness, contrast, saturation, hue = (table[:, i] for i in range(4, 8))
-    angle = hue * (2 * np.pi)
-    zero, one = tf.zeros_like(hue), tf.ones_like(hue)
-    cos, sin = saturation * tf.cos(angle), saturation * tf.sin(angle)
-    rows = [one, zero, zero, zero, cos, -sin, zero, sin, cos]
-    turn = tf.reshape(tf.stack(rows, axis=1), (-1, 3, 3))
-    matrix = tf.einsum("ij,bjk,kl->bil", _FROM_YIQ, turn, _TO_YIQ) * contrast[:, None, None]
-    shape = tf.shape(x)
-    pixels = tf.reshape(x, (shape[0], shape[1] * shape[2], 3))
-    pixels = tf.matmul(pixels, matrix, transpose_b=True)
-    # Contrast turns about the image's mean brightness, as tf.image.adjust_contrast does.
-    mean = tf.reduce_mean(x, axis=(1, 2, 3))
-    offset = (1 - contrast) * mean + brightness * 255
-    return tf.reshape(tf.clip_by_value(pixels + offset[:, None, None], 0.0, 255.0), shape)
+def _colour_matrices(table: np.ndarray) -> np.ndarray:
+    """Contrast, saturation and hue as one matrix an image, its offsets still 0: float32 (batch, 3, 4)."""
+    contrast, saturation, hue = table[:, 5], table[:, 6], table[:, 7]
+    turn = np.zeros((len(table), 3, 3), np.float32)
+    turn[:, 0, 0] = 1
+    turn[:, 1, 1] = turn[:, 2, 2] = saturation * np.cos(2 * np.pi * hue)
+    turn[:, 2, 1] = saturation * np.sin(2 * np.pi * hue)
+    turn[:, 1, 2] = -turn[:, 2, 1]
+    matrices = np.zeros((len(table), 3, 4), np.float32)
+    matrices[:, :, :3] = _FROM_YIQ @ turn @ _TO_YIQ * contrast[:, None, None]
+    return matrices
 
 
-def _blank(x: tf.Tensor, band: tf.Tensor) -> tf.Tensor:
-    on, horizontal, start, width = (band[:, i, None] for i in range(4))
-    side = tf.shape(x)[1]
-    position = (tf.range(side, dtype=tf.float32)[None, :] + 0.5) / tf.cast(side, tf.float32)
-    inside = (position >= start) & (position < start + width) & (on > 0)
-    rows = (inside & (horizontal > 0))[:, :, None, None]
-    columns = (inside & (horizontal <= 0))[:, None, :, None]
-    return tf.where(rows | columns, 127.5, x)
+def _blank(images: np.ndarray, bands: np.ndarray) -> None:
+    """Make the pixels whose centres lie in each image's band mid-gray, in place."""
+    side = images.shape[1]
+    for image, (on, horizontal, start, width) in zip(images, bands, strict=True):
+        if on > 0:
+            first, last = np.ceil(np.array([start, start + width]) * side - 0.5).astype(int)
+            band = image[first:last] if horizontal > 0 else image[:, first:last]
+            band[...] = 127.5

@@ -93,26 +93,26 @@ def training_batches(
 
     def rows() -> Iterator[dict[str, np.ndarray]]:
         for index in order:
-            row = {"image": data.images[index], "label": data.labels[index], "table": table[index]}
+            images = augment.augment(
+                data.images[index], table[index], basic=stage.basic_augmentation, seaweed=stage.seaweed
+            )
+            row = {"image": images, "label": data.labels[index]}
             if teacher is not None:
                 row["teacher_embedding"], row["teacher_logits"] = teacher[0][index], teacher[1][index]
             yield row
 
     batch, side = order.shape[1], face_input.size
     signature = {
-        "image": tf.TensorSpec((batch, side, side, 3), tf.uint8),
+        "image": tf.TensorSpec((batch, side, side, 3), tf.float32),
         "label": tf.TensorSpec((batch,), tf.int32),
-        "table": tf.TensorSpec((batch, augment.COLUMNS), tf.float32),
     }
     if teacher is not None:
         signature["teacher_embedding"] = tf.TensorSpec((batch, teacher[0].shape[1]), tf.float16)
         signature["teacher_logits"] = tf.TensorSpec((batch, teacher[1].shape[1]), tf.float16)
 
     def prepare(row: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        table = row.pop("table")
-        images = augment.augment(row["image"], table, basic=stage.basic_augmentation, seaweed=stage.seaweed)
         casts = {name: tf.cast(value, tf.float32) for name, value in row.items() if name.startswith("teacher")}
-        return {"image": to_network(images, face_input), "label": row["label"], **casts}
+        return {"image": to_network(row["image"], face_input), "label": row["label"], **casts}
 
     dataset = tf.data.Dataset.from_generator(rows, output_signature=signature)
     options = tf.data.Options()

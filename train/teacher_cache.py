@@ -80,7 +80,5 @@ class TeacherCache:
 
 def augmented(data: Images, table: np.ndarray, stage: Stage, face_input: FaceInput, part: slice) -> tf.Tensor:
     """A slice of the images as the network gets them under a stage's augmentation, float32."""
-    images = augment.augment(
-        tf.constant(data.images[part]), tf.constant(table[part]), basic=stage.basic_augmentation, seaweed=stage.seaweed
-    )
+    images = augment.augment(data.images[part], table[part], basic=stage.basic_augmentation, seaweed=stage.seaweed)
     return to_network(images, face_input)

@@ -174,9 +174,6 @@ def preview(
 
 def _augmented(images: np.ndarray, kind: str, seed: int) -> np.ndarray:
     """uint8 (N, side, side, 3) after the augmentation that training uses."""
-    from edgeface.tensorflow_setup import quiet_tensorflow
-
-    quiet_tensorflow()
     import numpy as np
 
     from edgeface.recipe import Augmentation
@@ -184,7 +181,7 @@ def _augmented(images: np.ndarray, kind: str, seed: int) -> np.ndarray:
 
     seaweed = kind == "seaweed"
     table = draw(len(images), Augmentation(), basic=True, seaweed=seaweed, generator=np.random.default_rng(seed))
-    result = augment(images, table, basic=True, seaweed=seaweed).numpy()
+    result = augment(images, table, basic=True, seaweed=seaweed)
     return np.clip(np.rint(result), 0, 255).astype(np.uint8)
 
 

@@ -5,11 +5,6 @@ import dataclasses
 import numpy as np
 import pytest
 
-from edgeface.tensorflow_setup import quiet_tensorflow
-
-quiet_tensorflow()
-import tensorflow as tf
-
 from edgeface.recipe import Augmentation
 from edgeface.train import augment
 
@@ -26,7 +21,7 @@ def photos():
 
 def apply(photos, config, *, basic=True, seaweed=False, seed=0):
     table = augment.draw(len(photos), config, basic=basic, seaweed=seaweed, generator=np.random.default_rng(seed))
-    return augment.augment(tf.constant(photos), tf.constant(table), basic=basic, seaweed=seaweed).numpy(), table
+    return augment.augment(photos, table, basic=basic, seaweed=seaweed), table
 
 
 def test_all_strengths_at_zero_leave_the_image_as_it_is(photos):
@@ -42,7 +37,7 @@ def test_a_rotation_by_ninety_degrees_is_numpys(photos):
     table = np.zeros((len(photos), augment.COLUMNS), np.float32)
     table[:, 1] = 1.0
     table[:, 5:7] = 1.0
-    turned = augment.augment(tf.constant(photos), tf.constant(table), basic=True, seaweed=False).numpy()
+    turned = augment.augment(photos, table, basic=True, seaweed=False)
     expected = [np.rot90(photos, k, axes=(1, 2)).astype(np.float32) for k in (1, 3)]
     assert any(np.allclose(turned, each, atol=1e-2) for each in expected)
 
@@ -52,7 +47,7 @@ def test_scaling_down_pads_with_mid_gray(photos):
     scaled, table = apply(photos, config, seed=1)
     smallest = int(np.argmax(table[:, 0]))
     assert table[smallest, 0] > 1.3
-    assert scaled[smallest, 0] == pytest.approx(127.5)
+    assert (scaled[smallest, 0] == 128).all()
 
 
 def test_gray_images_have_equal_channels(photos):
@@ -64,7 +59,7 @@ def test_gray_images_have_equal_channels(photos):
 def test_brightness_and_contrast_stay_within_their_bounds(photos):
     flat = np.full_like(photos, 100)
     bright, table = apply(flat, dataclasses.replace(STILL, brightness=0.1, contrast=0.25))
-    assert bright[:, 0, 0, 0] == pytest.approx(100 + 255 * table[:, 4], abs=0.1)
+    assert bright[:, 0, 0, 0] == pytest.approx(100 + 255 * table[:, 4], abs=0.51)  # whole gray levels
     assert np.abs(bright - 100).max() <= 25.6
     assert np.ptp(bright[:, 0, 0, 0]) > 1  # one draw an image, not one a batch
 
@@ -88,5 +83,5 @@ def test_seaweed_blanks_bands_of_a_fifth_or_two_fifths():
 
 def test_the_same_table_gives_the_same_image_in_any_batch(photos):
     whole, table = apply(photos, Augmentation(), seaweed=True)
-    alone = augment.augment(tf.constant(photos[2:3]), tf.constant(table[2:3]), basic=True, seaweed=True).numpy()
+    alone = augment.augment(photos[2:3], table[2:3], basic=True, seaweed=True)
     assert alone == pytest.approx(whole[2:3], abs=1e-3)
