@@ -2,14 +2,18 @@
 
 Lies in `<dataset>/.edgeface-cache`, or in `$XDG_CACHE_HOME/edgeface` where the dataset is read-only, and is keyed by
 the dataset's content, the photos' modification times, the split and the FaceInput, so that it can never be stale.
+Making one removes those beside it that nobody used for a month.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
+import shutil
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,6 +26,7 @@ from edgeface.face_input import FaceInput
 from edgeface.files import atomic_folder, write_json
 
 _FORMAT = 1
+_UNUSED_SECONDS = 30 * 24 * 3600
 CachedImages = tuple[np.ndarray, np.ndarray, tuple[Path, ...]]
 
 
@@ -46,10 +51,13 @@ def cached_images(
     folder = _folder(dataset, split, samples, face_input, cache_dir)
     entry = _open(folder, samples, face_input.size)
     if entry is None:
+        _remove_unused(folder.parent)
         _build(folder, samples, face_input, progress)
         entry = _open(folder, samples, face_input.size)
         if entry is None:
             raise StorageError(f"{folder}: the image cache cannot be read back; remove it or choose another disk")
+    with contextlib.suppress(OSError):
+        os.utime(folder)  # when it was last used
     images, kept, bad = entry
     if bad and strict:
         raise ImageError(bad[0])
@@ -126,6 +134,13 @@ def _build(
         # Another process may have put the same cache there in the meantime.
         if _open(folder, samples, face_input.size) is None:
             raise
+
+
+def _remove_unused(root: Path) -> None:
+    for index in root.glob("*px-*/index.json"):
+        with contextlib.suppress(OSError):
+            if time.time() - index.parent.stat().st_mtime > _UNUSED_SECONDS:
+                shutil.rmtree(index.parent)
 
 
 def _to_stderr(message: str) -> None:

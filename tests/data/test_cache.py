@@ -141,3 +141,18 @@ def test_progress_is_told(faces: Path) -> None:
     seen: list[tuple[int, int]] = []
     cached_images(load_dataset(faces), "val", FaceInput(32), progress=lambda done, total: seen.append((done, total)))
     assert seen == [(number, 8) for number in range(1, 9)]
+
+
+def test_caches_unused_for_a_month_go_when_a_new_one_is_made(faces: Path) -> None:
+    dataset = load_dataset(faces)
+    for size in (32, 36):
+        cached_images(dataset, "val", FaceInput(size))
+    old, used = sorted(cache_root(dataset).iterdir())
+    month_ago = old.stat().st_mtime - 31 * 24 * 3600
+    for folder in (old, used):
+        os.utime(folder, (month_ago, month_ago))
+    cached_images(dataset, "val", FaceInput(36))
+    assert old.is_dir()
+    cached_images(dataset, "val", FaceInput(40))
+    assert not old.exists()
+    assert used.is_dir()
