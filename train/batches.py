@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from edgeface.errors import RecipeError
 from edgeface.face_input import FaceInput
-from edgeface.recipe import Augmentation, Stage
+from edgeface.recipe import Augmentation, Recipe, Stage
 from edgeface.train import augment
 
 
@@ -38,24 +39,63 @@ def steps_per_epoch(count: int, batch_size: int) -> int:
 
 
 def epoch_order(
-    labels: np.ndarray, batch_size: int, images_per_identity: int, generator: np.random.Generator
+    labels: np.ndarray,
+    batch_size: int,
+    images_per_identity: int,
+    generator: np.random.Generator,
+    *,
+    balanced: bool = False,
 ) -> np.ndarray:
     """Indices of an epoch's batches, int64 (steps, batch_size); the images of a last part batch wait an epoch.
 
-    With `images_per_identity` K > 1 the batches are P x K: every identity's images are shuffled and dealt in
-    groups of K (a short last group is filled up with others of the identity), and the groups are shuffled.
+    With `images_per_identity` K > 1 the batches are P x K: groups of K images of one identity. Each image comes once,
+    or with `balanced` each identity equally often, however many images it has.
     """
-    if images_per_identity == 1:
+    steps = steps_per_epoch(len(labels), batch_size)
+    if balanced:
+        order = balanced_order(labels, steps * batch_size // images_per_identity, images_per_identity, generator)
+    elif images_per_identity == 1:
         order = generator.permutation(len(labels))
     else:
-        groups = []
-        for identity in np.unique(labels):
-            own = generator.permutation(np.flatnonzero(labels == identity))
-            missing = -len(own) % images_per_identity
-            groups.append(np.concatenate([own, generator.choice(own, missing)]).reshape(-1, images_per_identity))
-        order = generator.permutation(np.concatenate(groups)).reshape(-1)
-    steps = steps_per_epoch(len(labels), batch_size)
+        order = grouped_order(labels, images_per_identity, generator)
     return order[: steps * batch_size].reshape(steps, batch_size).astype(np.int64)
+
+
+def grouping(recipe: Recipe, stage: Stage) -> dict[str, Any]:
+    """How a stage of a recipe orders its images, as arguments of `epoch_order`."""
+    together = recipe.images_per_identity if stage.triplet or recipe.balanced_batches else 1
+    return {"images_per_identity": together, "balanced": recipe.balanced_batches}
+
+
+def grouped_order(labels: np.ndarray, together: int, generator: np.random.Generator) -> np.ndarray:
+    """Every image once: each identity's are shuffled and dealt in groups of `together`, and the groups are shuffled.
+
+    A short last group is filled up with others of the identity.
+    """
+    groups = []
+    for identity in np.unique(labels):
+        own = generator.permutation(np.flatnonzero(labels == identity))
+        missing = -len(own) % together
+        groups.append(np.concatenate([own, generator.choice(own, missing)]).reshape(-1, together))
+    return generator.permutation(np.concatenate(groups)).reshape(-1)
+
+
+def balanced_order(labels: np.ndarray, groups: int, together: int, generator: np.random.Generator) -> np.ndarray:
+    """`groups` groups of `together` images of one identity, every identity equally often (one group more or less).
+
+    Identities come in shuffled rounds, so that a batch of no more groups than identities seldom meets one twice; an
+    identity's images come in turn, each of them again only after all the others.
+    """
+    identities = np.unique(labels)
+    rounds = -(-groups // len(identities))
+    decks = {}
+    for identity in identities:
+        own = np.flatnonzero(labels == identity)
+        passes = -(-rounds * together // len(own))
+        deck = np.concatenate([generator.permutation(own) for _ in range(passes)])
+        decks[identity] = deck[: rounds * together].reshape(rounds, together)
+    turns = [decks[identity][turn] for turn in range(rounds) for identity in generator.permutation(identities)]
+    return np.concatenate(turns[:groups])
 
 
 def view_table(count: int, config: Augmentation, stage: Stage, seed: int, view: int) -> np.ndarray:

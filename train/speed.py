@@ -15,7 +15,7 @@ from edgeface.data.layouts import default_face_input, load_dataset
 from edgeface.face_input import FaceInput
 from edgeface.models import build_network, load_run_model
 from edgeface.recipe import Recipe, Stage
-from edgeface.train.batches import Images, epoch_order, generator_for, training_batches, view_table
+from edgeface.train.batches import Images, epoch_order, generator_for, grouping, training_batches, view_table
 from edgeface.train.session import load_split
 from edgeface.train.step import Learner, make_step
 
@@ -81,8 +81,7 @@ def _add_teacher(
 
 
 def _order(images: Images, recipe: Recipe, stage: Stage, steps: int) -> np.ndarray:
-    together = recipe.images_per_identity if stage.triplet else 1
-    order = epoch_order(images.labels, recipe.batch_size, together, generator_for(0))
+    order = epoch_order(images.labels, recipe.batch_size, generator=generator_for(0), **grouping(recipe, stage))
     return np.resize(order, (steps, recipe.batch_size))
 
 

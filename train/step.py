@@ -9,6 +9,7 @@ import tf_keras
 
 from edgeface.recipe import Recipe, Stage
 from edgeface.train import losses
+from edgeface.train.averaging import averages_of, move_averages, move_norm, moving_variable
 from edgeface.train.distillation import DistillationHead, distillation_losses
 
 TRIPLET_SIZE = 128
@@ -19,7 +20,8 @@ class Learner(tf.Module):
     """The network in training with everything a checkpoint must hold to go on as if never stopped.
 
     Built inside the strategy's scope. `teacher` is a live, frozen teacher; `teacher_size` is the width of its
-    pre-logits when there is a teacher at all, live or cached.
+    pre-logits when there is a teacher at all, live or cached. What a recipe does not use makes no variables, so that
+    a checkpoint holds the same whichever switches there are besides.
     """
 
     def __init__(
@@ -48,6 +50,8 @@ class Learner(tf.Module):
             name="centers",
             aggregation=tf.VariableAggregation.MEAN,
         )
+        self.averages = averages_of(model) if recipe.average_decay else None
+        self.embedding_norm = moving_variable(0.0, "embedding_norm") if recipe.head == "arcface" else None
         self.optimizer = _optimizer(recipe)
         self.optimizer.build(self.weights_to_train)
 
@@ -67,6 +71,8 @@ class Learner(tf.Module):
     def losses(self, stage: Stage, batch: Batch, outputs: Batch) -> dict[str, tf.Tensor]:
         """The stage's weighted losses by name. Their plain sum is what is minimised."""
         embedding, logits, labels = outputs["embedding"], outputs["logits"], batch["label"]
+        if self.recipe.head == "arcface":
+            logits = losses.with_angular_margin(logits, labels, self.recipe.arcface_margin, self.recipe.arcface_scale)
         sample_losses = losses.cross_entropy(logits, labels, self.recipe.label_smoothing)
         if stage.hard_instance_mining:
             sample_losses *= losses.hard_instance_weights(sample_losses)
@@ -86,12 +92,13 @@ class Learner(tf.Module):
 def make_step(learner: Learner, stage: Stage, strategy: tf.distribute.Strategy) -> Callable[[Batch, tf.Tensor], Batch]:
     """Compile the training step of a stage.
 
-    It takes a (distributed) batch and a seed, int32 (2,), for dropout, and returns named float32 scalars.
+    It takes a (distributed) batch and int32 (2,), the run's seed and the number of the step over all stages, which
+    decide the dropout; it returns named float32 scalars.
     """
 
     model, recipe = learner.model, learner.recipe
     trunk = tf_keras.Model(model.input, model.get_layer("embedding").output)
-    classify = model.get_layer("logits")
+    classify = _classifier(model, recipe)
 
     def replica_step(batch: Batch, seed: tf.Tensor) -> Batch:
         replica = tf.distribute.get_replica_context().replica_id_in_sync_group
@@ -109,6 +116,10 @@ def make_step(learner: Learner, stage: Stage, strategy: tf.distribute.Strategy) 
         learner.optimizer.apply_gradients(zip(gradients, weights, strict=True))
         if stage.center_loss:
             learner.centers.assign(losses.moved_centers(outputs["embedding"], batch["label"], learner.centers))
+        if learner.averages is not None:
+            move_averages(learner.averages, model.weights, recipe.average_decay, seed[1])
+        if learner.embedding_norm is not None:
+            move_norm(learner.embedding_norm, outputs["embedding"])
         hits = tf.equal(tf.argmax(outputs["logits"], axis=1, output_type=tf.int32), batch["label"])
         return {"loss": total, "accuracy": tf.reduce_mean(tf.cast(hits, tf.float32)), **terms}
 
@@ -118,6 +129,14 @@ def make_step(learner: Learner, stage: Stage, strategy: tf.distribute.Strategy) 
         return {name: strategy.reduce(tf.distribute.ReduceOp.MEAN, value, None) for name, value in results.items()}
 
     return step
+
+
+def _classifier(model: tf_keras.Model, recipe: Recipe) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Pre-logits (batch, size) to the logits (batch, classes) that are trained."""
+    layer = model.get_layer("logits")
+    if recipe.head == "softmax":
+        return layer
+    return lambda embedding: losses.cosine_logits(embedding, layer.kernel, recipe.arcface_scale)
 
 
 def _optimizer(recipe: Recipe) -> tf_keras.optimizers.Optimizer:

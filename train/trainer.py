@@ -19,7 +19,16 @@ from edgeface.face_input import FaceInput
 from edgeface.files import atomic_path, sha256
 from edgeface.metrics import top_k
 from edgeface.recipe import Recipe, Stage
-from edgeface.train.batches import Images, epoch_order, generator_for, steps_per_epoch, training_batches, view_table
+from edgeface.train.averaging import deployed
+from edgeface.train.batches import (
+    Images,
+    epoch_order,
+    generator_for,
+    grouping,
+    steps_per_epoch,
+    training_batches,
+    view_table,
+)
 from edgeface.train.checkpoint import Checkpoints, MetricsLog, Place
 from edgeface.train.evaluate import make_predictor, outputs_over
 from edgeface.train.progress import Bar
@@ -90,8 +99,8 @@ def _epoch(job: Job, stage: Stage, step: Callable, place: Place, per_epoch: int,
     """Train from `place` to the end of its epoch; False when interrupted before it."""
     recipe, learner = job.recipe, job.learner
     key = (job.seed, place.stage, place.epoch)
-    together = recipe.images_per_identity if stage.triplet else 1
-    order = epoch_order(job.train.labels, recipe.batch_size, together, generator_for(*key, ORDER))
+    random = generator_for(*key, ORDER)
+    order = epoch_order(job.train.labels, recipe.batch_size, generator=random, **grouping(recipe, stage))
     teacher = None
     if job.teacher_views:
         view = place.epoch % recipe.distillation.views
@@ -106,9 +115,8 @@ def _epoch(job: Job, stage: Stage, step: Callable, place: Place, per_epoch: int,
     for batch in batches:
         at = place.epoch * per_epoch + place.step
         learner.optimizer.learning_rate = learning_rate(recipe, stage, at, stage.epochs * per_epoch, place.steps_before)
-        results = {
-            name: float(value) for name, value in step(batch, tf.constant([job.seed, place.steps_before + at])).items()
-        }
+        moment = tf.constant([job.seed, place.steps_before + at])
+        results = {name: float(value) for name, value in step(batch, moment).items()}
         if not math.isfinite(results["loss"]):
             raise RunError(
                 f"{job.out}: the loss is {results['loss']} at stage {place.stage}, epoch {place.epoch}, step "
@@ -127,8 +135,12 @@ def _epoch(job: Job, stage: Stage, step: Callable, place: Place, per_epoch: int,
 
 def _end_epoch(job: Job, predictor: Callable, place: Place, per_epoch: int, log: MetricsLog | None, bar: Bar) -> None:
     """Validate, keep the weights when they are the best so far, log, and move the place to the next epoch."""
-    logits = outputs_over(predictor, job.validation, job.face_input)["logits"]
-    accuracy = top_k(logits, job.validation.labels, 1)
+    with deployed(job.learner):
+        logits = outputs_over(predictor, job.validation, job.face_input)["logits"]
+        accuracy = top_k(logits, job.validation.labels, 1)
+        best = accuracy >= place.best_accuracy
+        if best and is_chief(job.strategy):
+            _keep(job, place, accuracy)
     means = {name: total / place.step for name, total in place.sums.items()}
     row: dict[str, Any] = {
         "stage": place.stage,
@@ -139,26 +151,25 @@ def _end_epoch(job: Job, predictor: Callable, place: Place, per_epoch: int, log:
         **means,
         "seconds": round(place.seconds, 3),
     }
-    best = accuracy >= place.best_accuracy
-    if is_chief(job.strategy):
-        if best:
-            place.best_accuracy = accuracy
-            with atomic_path(job.out / "weights.h5") as temporary:
-                job.learner.model.save_weights(str(temporary), save_format="h5")
-            job.save_info(
-                {
-                    "val_accuracy": accuracy,
-                    "stage": place.stage,
-                    "epoch": place.epoch,
-                    "validation_images": len(job.validation),
-                },
-                sha256(job.out / "weights.h5"),
-            )
-        if log:
-            log.add(row)
+    if log:
+        log.add(row)
     losses = " ".join(f"{name} {value:.3f}" for name, value in means.items())
     bar.say(f"stage {place.stage} epoch {place.epoch + 1}  {losses}  val {100 * accuracy:.2f} %{' *' if best else ''}")
     place.epoch, place.step, place.sums = place.epoch + 1, 0, {}
+
+
+def _keep(job: Job, place: Place, accuracy: float) -> None:
+    """Write the weights as they are now as the run's best."""
+    place.best_accuracy = accuracy
+    with atomic_path(job.out / "weights.h5") as temporary:
+        job.learner.model.save_weights(str(temporary), save_format="h5")
+    figures = {
+        "val_accuracy": accuracy,
+        "stage": place.stage,
+        "epoch": place.epoch,
+        "validation_images": len(job.validation),
+    }
+    job.save_info(figures, sha256(job.out / "weights.h5"))
 
 
 def _forget_optimizer(learner: Learner) -> None:

@@ -67,6 +67,8 @@ def test_role_tables_override_the_common_ones_and_set_overrides_both(write):
         ("stage1.epochs = true", "'stage1.epochs' must be int"),
         ("stage1.epochs = 1\nstage1.learning_rate = nan", "learning_rate"),
         ("augmentation.rotation = 95\nstage1.epochs = 1", "rotation"),
+        ("head = 'cosface'\nstage1.epochs = 1", "arcface"),
+        ("average_decay = 1.0\nstage1.epochs = 1", "average_decay"),
     ],
 )
 def test_a_bad_recipe_is_refused_by_file_and_field(write, text, says):
