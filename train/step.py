@@ -11,6 +11,7 @@ from edgeface.recipe import Recipe, Stage
 from edgeface.train import losses
 from edgeface.train.averaging import averages_of, move_averages, move_norm, moving_variable
 from edgeface.train.distillation import DistillationHead, distillation_losses
+from edgeface.train.optimizer import make_optimizer
 
 TRIPLET_SIZE = 128
 Batch = dict[str, tf.Tensor]
@@ -52,8 +53,7 @@ class Learner(tf.Module):
         )
         self.averages = averages_of(model) if recipe.average_decay else None
         self.embedding_norm = moving_variable(0.0, "embedding_norm") if recipe.head == "arcface" else None
-        self.optimizer = _optimizer(recipe)
-        self.optimizer.build(self.weights_to_train)
+        self.optimizer = make_optimizer(recipe, self.weights_to_train)
 
     @property
     def weights_to_train(self) -> list[tf.Variable]:
@@ -137,11 +137,3 @@ def _classifier(model: tf_keras.Model, recipe: Recipe) -> Callable[[tf.Tensor], 
     if recipe.head == "softmax":
         return layer
     return lambda embedding: losses.cosine_logits(embedding, layer.kernel, recipe.arcface_scale)
-
-
-def _optimizer(recipe: Recipe) -> tf_keras.optimizers.Optimizer:
-    if not recipe.weight_decay:
-        return tf_keras.optimizers.Adam()
-    optimizer = tf_keras.optimizers.AdamW(weight_decay=recipe.weight_decay)
-    optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
-    return optimizer

@@ -31,6 +31,7 @@ from edgeface.train.batches import (
 )
 from edgeface.train.checkpoint import Checkpoints, MetricsLog, Place
 from edgeface.train.evaluate import make_predictor, outputs_over
+from edgeface.train.optimizer import forget
 from edgeface.train.progress import Bar
 from edgeface.train.schedule import learning_rate
 from edgeface.train.step import Learner, make_step
@@ -77,7 +78,7 @@ def fit(job: Job, *, resume: bool) -> Place:
         while place.stage < len(job.recipe.stages) and not job.stopped:
             stage = job.recipe.stages[place.stage]
             if place.epoch == 0 and place.step == 0:
-                _forget_optimizer(job.learner)
+                forget(job.learner.optimizer)
             step = make_step(job.learner, stage, job.strategy)
             while place.epoch < stage.epochs and not job.stopped:
                 started = time.monotonic()
@@ -170,11 +171,6 @@ def _keep(job: Job, place: Place, accuracy: float) -> None:
         "validation_images": len(job.validation),
     }
     job.save_info(figures, sha256(job.out / "weights.h5"))
-
-
-def _forget_optimizer(learner: Learner) -> None:
-    for variable in learner.optimizer.variables:
-        variable.assign(tf.zeros_like(variable))
 
 
 @contextlib.contextmanager
