@@ -48,7 +48,8 @@ def ssdlite_mobilenet_v2(net: Builder, side: int = 300) -> tuple[int, list[int]]
     for filters in (512, 256, 256, 128):
         x = net.conv(maps[-1], filters // 2, 1)
         maps.append(net.conv(net.depthwise(x, 3, 2), filters, 1))
-    boxes, scores = [], []
+    boxes: list[int] = []
+    scores: list[int] = []
     for number, feature_map in enumerate(maps):
         anchors = 3 if number == 0 else 6
         for values, outputs in ((4, boxes), (COCO_CLASSES + 1, scores)):
@@ -74,7 +75,8 @@ def efficientdet_lite(
     levels += [p6, net.max_pool(p6)]
     for _ in range(cells):
         levels = _bifpn_cell(net, levels, filters)
-    boxes, scores = [], []
+    boxes: list[int] = []
+    scores: list[int] = []
     for level in levels:
         for values, outputs in ((classes, scores), (4, boxes)):
             x = level
