@@ -81,12 +81,10 @@ class Device:
 
 @dataclass(frozen=True)
 class Family:
-    """Cores whose kernels are alike: they lend each other calibration. A multiply-add of a depthwise convolution counts
-    as `depthwise` of those of a 1x1 convolution."""
+    """Cores whose kernels are alike: they lend each other calibration."""
 
     name: str
     title: str
-    depthwise: float
 
 
 @dataclass(frozen=True)
@@ -100,9 +98,8 @@ class Core:
 
 @dataclass(frozen=True)
 class Cores:
-    """The content of `_cores.toml`. Time of the computing part on n threads is that on one over n ** thread_exponent."""
+    """The content of `_cores.toml`."""
 
-    thread_exponent: float
     families: Mapping[str, Family]
     cores: Mapping[str, Core]
 
@@ -138,10 +135,7 @@ def load_cores() -> Cores:
     path = FOLDER / "_cores.toml"
     table = _parse(path)
     try:
-        families = {
-            name: Family(name, str(values["title"]), float(values["depthwise"]))
-            for name, values in table["families"].items()
-        }
+        families = {name: Family(name, str(values["title"])) for name, values in table["families"].items()}
         cores = {
             name: Core(
                 name,
@@ -153,7 +147,7 @@ def load_cores() -> Cores:
         unknown = {family for core in cores.values() for family in core.families.values()} - set(families)
         if unknown:
             raise ValueError(f"unknown family {sorted(unknown)[0]}")
-        return Cores(float(table["thread_exponent"]), families, cores)
+        return Cores(families, cores)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DeviceError(f"{path}: {error}; install EdgeFace again") from None
 
