@@ -108,7 +108,7 @@ class Op:
 
 @dataclass(frozen=True)
 class Graph:
-    """The first subgraph of a file. `weight_bytes` counts each constant once; `file_bytes` is the whole file."""
+    """The first of a file's `subgraphs`. `weight_bytes` counts each constant once; `file_bytes` is the whole file."""
 
     ops: tuple[Op, ...]
     tensors: tuple[Tensor, ...]
@@ -116,6 +116,7 @@ class Graph:
     outputs: tuple[int, ...]
     weight_bytes: int
     file_bytes: int
+    subgraphs: int
 
 
 def read_ops(model: Path) -> tuple[Op, ...]:
@@ -210,7 +211,8 @@ def _graph(data: mmap.mmap) -> Graph:
     tensors = tuple(_tensor(table, sizes) for table in tables)
     ops = tuple(_op(index, table, codes, tensors) for index, table in enumerate(graph.tables(3)))
     constants = {table.number(2, "I"): tensor.weight_bytes for table, tensor in zip(tables, tensors, strict=True)}
-    return Graph(ops, tensors, graph.integers(1), graph.integers(2), sum(constants.values()), len(data))
+    weights = sum(constants.values())
+    return Graph(ops, tensors, graph.integers(1), graph.integers(2), weights, len(data), len(subgraphs))
 
 
 def _operator_name(code: _Table) -> str:
