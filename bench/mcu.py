@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -54,8 +55,9 @@ def estimate(model: Path, device: Device) -> Estimate:
 def _run(model: Path) -> dict[str, Any]:
     """The worker's report. It is a process of its own: tflite-micro ends the process on some models."""
     command = [sys.executable, "-m", "edgeface.bench.mcu_worker", str(model)]
+    safe = {**os.environ, "PYTHONSAFEPATH": "1"}  # a package in the working directory is not ours
     try:
-        result = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)
+        result = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False, env=safe)
     except subprocess.TimeoutExpired:
         return {"refusal": f"it did not finish within {TIMEOUT:.0f} s"}
     lines = result.stdout.splitlines()

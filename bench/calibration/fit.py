@@ -98,11 +98,11 @@ def fit(samples: Iterable[Sample]) -> Rates:
 
 def predict(rates: Rates, facts: Facts, dtype: str, device: Device | Sample, threads: int = 1) -> float | None:
     """Milliseconds of one inference; None for a core that has no kernels of this type in its family's table."""
-    found = rate_of(rates, device, dtype)
-    if found is None:
+    rate = macs_per_cycle(rates, device, dtype)
+    if rate is None:
         return None
     depthwise = rates.depthwise[family_of(device.core, dtype)]
-    computing = weighted_macs(facts, depthwise) / (math.exp(found) * _peak(device.core, dtype) * device.clock_ghz * 1e6)
+    computing = weighted_macs(facts, depthwise) / (rate * device.clock_ghz * 1e6)
     return computing / threads**rates.thread_exponent + memory_ms(facts, device.bandwidth_gbs)
 
 
@@ -114,6 +114,12 @@ def rate_of(rates: Rates, device: Device | Sample, dtype: str) -> float | None:
     if (device.core, dtype) in rates.cores:
         return rates.cores[device.core, dtype]
     return rates.families.get(family_of(device.core, dtype))
+
+
+def macs_per_cycle(rates: Rates, device: Device | Sample, dtype: str) -> float | None:
+    """The rate of 1x1 convolutions on one thread; None for a core without kernels of this type."""
+    found = rate_of(rates, device, dtype)
+    return None if found is None else math.exp(found) * _peak(device.core, dtype)
 
 
 def weighted_macs(facts: Facts, depthwise: float) -> float:

@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from edgeface.bench.calibration.errors import leave_one_out, summary
+from edgeface.bench.calibration.errors import Outcome, leave_one_out, summary
 from edgeface.bench.calibration.facts import Facts, dtype_of, facts_of
-from edgeface.bench.calibration.fit import Sample, fit, published_samples, rate_of
+from edgeface.bench.calibration.fit import Sample, fit, macs_per_cycle, predict, published_samples
 from edgeface.bench.devices import Device
 from edgeface.bench.tflite_ops import read_graph
 from edgeface.errors import DeviceError, UsageError
@@ -56,9 +56,9 @@ def own_samples(device: str) -> tuple[Sample, ...]:
 def calibrate(device: Device, measured: Mapping[Path, float], threads: int = 1, keep: bool = True) -> dict[str, Any]:
     """Add measured milliseconds of models on a real board, refit, and keep points and errors with the user's profile.
 
-    Returns {"file", "points", "rates": {dtype: {"before", "after"}} in multiply-adds a cycle as a share of the nominal,
-    "before": summary, "after": summary}: the user's points predicted from the published ones alone, and leave-one-out
-    with the user's others. A model that was measured before replaces its old point.
+    Returns {"file", "points", "rates": {dtype: {"before", "after"}} in multiply-adds a cycle, "before": summary,
+    "after": summary}: the user's points predicted from the published ones alone, and leave-one-out with the user's
+    others. A model that was measured before replaces its old point.
     """
     if device.backend not in ("cpu", "cortex-m"):
         raise UsageError(f"{device.name}: has no rates to calibrate ({device.backend}); choose a processor")
@@ -78,14 +78,10 @@ def _report(device: Device, own: tuple[Sample, ...]) -> dict[str, Any]:
     published = published_samples()
     alone, both = fit(published), fit(published + own)
     outcomes = leave_one_out(published + own, lambda sample: bool(sample.board))
-    before = leave_one_out(published + own[:0], lambda sample: False)
-    before += tuple(
-        outcome
-        for sample in own
-        for outcome in leave_one_out((*published, sample), lambda s, sample=sample: s is sample)
-    )
+    unseen = [predict(alone, s.facts, s.dtype, device, min(s.threads, device.cores)) for s in own]
+    before = [Outcome("profile", s, ms) for s, ms in zip(own, unseen, strict=True) if ms is not None]
     rates = {
-        dtype: {"before": rate_of(alone, device, dtype), "after": rate_of(both, device, dtype)}
+        dtype: {"before": macs_per_cycle(alone, device, dtype), "after": macs_per_cycle(both, device, dtype)}
         for dtype in sorted({sample.dtype for sample in own})
     }
     return {"rates": rates, "before": summary(before), "after": summary(outcomes)}
