@@ -184,10 +184,10 @@ def _drawn(values: Sequence[float], middle: float) -> float:
 
 
 def _best_depthwise(samples: Sequence[Sample]) -> float:
-    """The depthwise cost under which the samples of each core agree best."""
+    """The depthwise cost under which the samples of each core, and of each board of a user, agree best."""
 
     def disagreement(cost: float) -> float:
-        groups = _grouped(samples, lambda s: (s.core, s.dtype), lambda s: _observed(s, cost, 1.0))
+        groups = _grouped(samples, lambda s: (s.core, s.dtype, s.board), lambda s: _observed(s, cost, 1.0))
         spread = sum((value - fmean(values)) ** 2 for values in groups.values() for value in values)
         return spread + DEPTHWISE_PENALTY * len(samples) * math.log2(cost / USUAL_DEPTHWISE_COST) ** 2
 

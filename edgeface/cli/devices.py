@@ -37,10 +37,10 @@ def devices(context: typer.Context, as_json: Json = False) -> None:
     if as_json:
         print_json(rows)
         return
-    print(f"{'device':<15}{'core':<15}{'clock':>9}{'cores':>6}{'memory':>18}  {'backend':<14}calibrated on")
+    print(f"{'device':<14}{'core':<14}{'clock':>9}{'cores':>6}{'memory':>16}  {'backend':<14}calibrated on")
     for row in rows:
         print(
-            f"{row['name']:<15}{row['core']:<15}{row['clock_ghz']:>5g} GHz{row['cores']:>6}{row['memory']:>18}  "
+            f"{row['name']:<14}{row['core']:<14}{row['clock_ghz']:>5g} GHz{row['cores']:>6}{row['memory']:>16}  "
             f"{row['backend']:<14}{row['calibrated']}"
         )
     print(
