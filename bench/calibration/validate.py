@@ -18,14 +18,14 @@ METHOD = (
 )
 
 
-def validate() -> dict[str, Any]:
-    """The profile backend's errors over all published points, and those of multiply-adds alone beside them.
+def validate(backend: str = "profile", outcomes: Sequence[Outcome] | None = None) -> dict[str, Any]:
+    """A backend's errors over the published points, and those of multiply-adds alone beside them.
 
-    The document holds "summary" (one thread: the calibration table), "macs_alone" (the same points), "threads"
+    `outcomes` are another backend's than the profile's. The document holds "summary" (one thread: the calibration table), "macs_alone" (the same points), "threads"
     (several threads), "by_core" (one thread, by "core dtype") and "points". Points left out of the fit are listed with
     the reason and counted nowhere.
     """
-    outcomes = published_outcomes()
+    outcomes = published_outcomes() if outcomes is None else tuple(outcomes)
     used = [outcome for outcome in outcomes if not outcome.sample.left_out]
     single = [outcome for outcome in used if outcome.sample.threads == 1]
     groups: dict[str, list[Outcome]] = {}
@@ -35,7 +35,7 @@ def validate() -> dict[str, Any]:
         "format": FORMAT,
         "version": VERSION,
         "method": METHOD,
-        "backend": "profile",
+        "backend": backend,
         "summary": summary(single),
         "macs_alone": summary(macs_alone(published_samples())),
         "threads": summary([outcome for outcome in used if outcome.sample.threads > 1]),
@@ -71,8 +71,10 @@ def text(document: dict[str, Any]) -> str:
             f"{row['predicted_ms']:>11.1f}{100 * row['error']:>+7.0f} %{end}"
         )
     lines += ["", f"{'':<34}{'points':>7}{'mean':>8}{'median':>8}{'p90':>8}" + "".join(f"{s:>7.0%}" for s in SHARES)]
-    names = {"profile, one thread": "summary", "multiply-adds alone, one thread": "macs_alone"}
-    rows = {name: document[key] for name, key in names.items()} | {"profile, several threads": document["threads"]}
+    backend = document["backend"]
+    names = {f"{backend}, one thread": "summary", "multiply-adds alone, one thread": "macs_alone"}
+    names |= {f"{backend}, several threads": "threads"} if document["threads"]["points"] else {}
+    rows = {name: document[key] for name, key in names.items()}
     rows |= {f"  {name}, one thread": figures for name, figures in document["by_core"].items()}
     lines += [_summary_line(name, figures) for name, figures in rows.items()]
     return "\n".join([*lines, "", f"Leave-one-out: {document['method']}. The last columns: share of points within."])

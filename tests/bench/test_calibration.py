@@ -22,7 +22,7 @@ FAST = 1e9
 
 
 def sample(ms, net="net", core="cortex-a76", dtype="float32", threads=1, board="", given=PLAIN, bandwidth=FAST):
-    return Sample(net, dtype, core, 2.0, bandwidth, threads, ms, given, "made up", board)
+    return Sample(net, dtype, core, 2.0, bandwidth, 0.0, threads, ms, given, "made up", board)
 
 
 def test_the_rate_of_points_that_agree_is_theirs():
