@@ -21,9 +21,9 @@ METHOD = (
 def validate(backend: str = "profile", outcomes: Sequence[Outcome] | None = None) -> dict[str, Any]:
     """A backend's errors over the published points, and those of multiply-adds alone beside them.
 
-    `outcomes` are another backend's than the profile's. The document holds "summary" (one thread: the calibration table), "macs_alone" (the same points), "threads"
-    (several threads), "by_core" (one thread, by "core dtype") and "points". Points left out of the fit are listed with
-    the reason and counted nowhere.
+    `outcomes` are another backend's than the profile's. The document holds "summary" (one thread: the calibration
+    table), "macs_alone" (the same table), "threads" (several threads), "by_core" (one thread, by "core dtype") and
+    "points". Points left out of the fit are listed with the reason and counted nowhere.
     """
     outcomes = published_outcomes() if outcomes is None else tuple(outcomes)
     used = [outcome for outcome in outcomes if not outcome.sample.left_out]
