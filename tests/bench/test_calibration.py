@@ -79,6 +79,8 @@ def test_the_target_for_the_calibration_table_is_kept():
     errors = [abs(row["error"]) for row in document["points"] if row["threads"] == 1 and not row["left_out"]]
     assert document["summary"]["mean"] == pytest.approx(sum(errors) / len(errors))
     assert document["summary"]["within_15%"] == pytest.approx(sum(error <= 0.15 for error in errors) / len(errors))
+    for row in document["in_band"].values():
+        assert row["points"] >= 0.85 * row["of"]
     shown = text(document)
     assert shown.count("left out:") == 3
     assert max(len(line) for line in shown.splitlines() if "left out" not in line and "Leave" not in line) <= 120
