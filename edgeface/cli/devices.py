@@ -113,7 +113,6 @@ def validate(
     """
     from edgeface.bench.calibration import validate as validation
     from edgeface.errors import UsageError
-    from edgeface.files import write_json
 
     if keep is not None and not rebuild:
         raise UsageError("--keep needs --rebuild")
@@ -124,11 +123,17 @@ def validate(
         print_json(document)
     else:
         print(validation.text(document))
+    _write(document, plot, out, quiet)
+
+
+def _write(document: dict[str, Any], plot: Path | None, out: Path | None, quiet: bool) -> None:
+    from edgeface.files import write_json
+
     if plot is not None:
         from edgeface.bench.calibration.scatter import scatter
 
         used = [row for row in document["points"] if not row["left_out"]]
-        scatter(used, plot, f"Leave-one-out over {len(used)} published latencies, profile backend")
+        scatter(used, plot, f"Leave-one-out over {len(used)} published latencies, {document['backend']} backend")
     if out is not None:
         write_json(out, document)
     for path in (plot, out):
