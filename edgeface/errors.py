@@ -7,6 +7,7 @@
       RecipeError                 a recipe with an unknown field or stages that contradict each other
       RunError                    a training run that is missing, cut short, edited or of another version
       BundleError                 a bundle that is missing, cut short, edited or of another version
+      DeviceError                 a simulated device's profile that is missing, cut short or edited
       MissingDependencyError      an optional package is needed and not installed
       StorageError                a full disk or a folder that cannot be written
     GateFailed                    a result is below the gate the user set; exits 1
@@ -45,6 +46,10 @@ class RunError(EdgeFaceError):
 
 class BundleError(EdgeFaceError):
     """A bundle that is missing, cut short, edited or from another version."""
+
+
+class DeviceError(EdgeFaceError):
+    """A simulated device's profile that is missing, cut short or edited."""
 
 
 class MissingDependencyError(EdgeFaceError):
