@@ -22,7 +22,8 @@ DEFINITIONS = {
     "Measured rows: the median; other rows: the estimate",
     "band_ms": "measured: 99 % bootstrap interval of the median over rounds; estimates: the backend's own error band",
     "fps": "1000 / ms",
-    "ratio": "times faster than the first measured row: median over interleaved rounds, 99 % bootstrap interval",
+    "ratio": "times faster than the first measured row: median over interleaved rounds of the ratio of the rounds' "
+    "10th percentiles (interruptions only add time), 99 % bootstrap interval",
     "cold_start_ms": "start of a new process (files in the page cache) to its first output, Python's start in it",
     "first_inference_ms": "the first inference alone, after loading",
     "rss_mb": "resident memory of the process with Python and libraries in it: before loading, "
@@ -78,6 +79,7 @@ class Row:
     pipeline_ms: dict[str, Any] | None = None
     per_op: dict[str, Any] | None = None
     round_p50_ms: list[float] | None = None
+    round_p10_ms: list[float] | None = None
     round_spread: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
@@ -104,7 +106,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("name", "what", "mode", "network", "sha256", "device", "kind", "backend"), (str,)),
     **dict.fromkeys(("file_bytes", "threads", "input_size", "identities"), (int,)),
     **dict.fromkeys(("ms", "fps"), (*_NUMBERS, type(None))),
-    **dict.fromkeys(("band_ms", "fps_band", "pinned_cores", "round_p50_ms"), (list, type(None))),
+    **dict.fromkeys(("band_ms", "fps_band", "pinned_cores", "round_p50_ms", "round_p10_ms"), (list, type(None))),
     **dict.fromkeys(("memory", "details"), (dict,)),
     **dict.fromkeys(
         ("accuracy", "ratio", "delegate", "latency_ms", "rss_mb", "batch", "pipeline_ms", "per_op"), (dict, type(None))

@@ -28,7 +28,7 @@ _ROOM_FOR_A_TYPE = 256
 class _Event(ctypes.Structure):
     """ProfiledEventData: tag, type, start and length in microseconds, memory before and after, two numbers, source."""
 
-    _fields_ = [  # noqa: RUF012  (ctypes wants a plain list)
+    _fields_ = [
         ("tag", ctypes.c_char_p),
         ("type", ctypes.c_int),
         ("start_us", ctypes.c_uint64),
@@ -130,8 +130,7 @@ def _load_library() -> ctypes.CDLL:
     if not version.startswith(TRIED_VERSIONS):
         raise MissingDependencyError(f"times by operator were tried with LiteRT 2.3 and not with {version}; {install}")
     specification = importlib.util.find_spec("ai_edge_litert")
-    assert specification is not None and specification.origin is not None
-    folder = Path(specification.origin).parent
+    folder = Path(str(specification.origin if specification else "")).parent
     try:
         return ctypes.CDLL(str(next(folder.glob("libLiteRt.*"))))
     except (StopIteration, OSError):
