@@ -83,15 +83,8 @@ class Row:
     round_spread: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """The row as JSON, with `fps` and `fps_band` (low, high) beside `ms` and `band_ms`.
-
-        Without a band there is no time: an estimate never stands bare.
-        """
+        """The row as JSON, with `fps` and `fps_band` (low, high) beside `ms` and `band_ms`."""
         row = asdict(self)
-        if row["band_ms"] is None:
-            row["ms"] = None
-        if row["ms"] is None:
-            row["band_ms"] = None
         row["fps"] = None if row["ms"] is None else 1000 / row["ms"]
         row["fps_band"] = None if row["band_ms"] is None else [1000 / row["band_ms"][1], 1000 / row["band_ms"][0]]
         return row

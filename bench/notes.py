@@ -40,7 +40,8 @@ def _int8_on_this_cpu(rows: Sequence[dict[str, Any]], before: dict[str, Any]) ->
     lines = []
     for row in measured:
         for other in (other for other in measured if row["mode"] in _INT8 and _is_its_fp32(other, row)):
-            lines.append(f"{row['name']} runs at {other['ms'] / row['ms']:.2f}x the speed of {other['name']}")
+            speed = f"{row['name']} runs at {other['ms'] / row['ms']:.2f}x the speed of {other['name']}"
+            lines.append(speed + _where_it_differs(row, other))
             break
     if not lines:
         return []
@@ -48,9 +49,7 @@ def _int8_on_this_cpu(rows: Sequence[dict[str, Any]], before: dict[str, Any]) ->
     if found:
         return [f"{line}; this CPU multiplies int8 four at a time ({', '.join(found)})" for line in lines]
     missing = "avx_vnni, avx512_vnni" if before["arch"] in ("x86_64", "AMD64", "i686") else "asimddp, i8mm"
-    why = (
-        f"this CPU has no int8 dot products ({missing}): kernels widen to 16 bits, and fp32 has its fused multiply-add"
-    )
+    why = f"this CPU has no int8 dot products ({missing}), so int8 has no faster multiply than fp32"
     return [f"{line}; {why}" for line in lines]
 
 
@@ -60,6 +59,17 @@ def _is_its_fp32(other: dict[str, Any], row: dict[str, Any]) -> bool:
     if other["mode"] != "float32" or any(other[key] != row[key] for key in same):
         return False
     return 2 <= other["file_bytes"] / row["file_bytes"] <= 4.5
+
+
+def _where_it_differs(row: dict[str, Any], other: dict[str, Any]) -> str:
+    """The block whose time differs most, where both have times by block."""
+    tables = [(entry["per_op"] or {}).get("by_block") for entry in (row, other)]
+    if not tables[0] or not tables[1]:
+        return ""
+    own, theirs = ({entry["name"]: entry["us"] for entry in table} for table in tables)
+    block = max(own, key=lambda name: abs(own[name] - theirs.get(name, 0.0)))
+    whole = sum(own.values()) - sum(theirs.values())
+    return f" (block {block}: {own[block]:.0f} us against {theirs.get(block, 0.0):.0f} us; all blocks: {whole:+.0f} us)"
 
 
 def _accuracy_of_estimates(rows: Sequence[dict[str, Any]]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,7 +14,8 @@ from edgeface.bench.document import MEASURED
 WIDTH = 120
 _GAP = "  "
 _BAR = 30
-_SHOWN_OPS = 12
+_LEAST_MICROSECONDS = 0.05
+"""Operators that take no time at this precision are left out of tables; the JSON has them."""
 Table = tuple[str, Sequence[str], list[tuple[str, ...]]]
 """Title, head, rows."""
 
@@ -23,7 +25,7 @@ def text(result: dict[str, Any]) -> str:
     parts = [_headline(result)]
     for title, head, rows in tables(result):
         parts.append((title + "\n" if title else "") + _text_table(head, rows))
-    parts.append("\n".join(notes(result)))
+    parts.append("\n".join(textwrap.fill(line, WIDTH, subsequent_indent="  ") for line in notes(result)))
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -180,7 +182,8 @@ def _profile(row: dict[str, Any]) -> list[Table]:
                 f"{100 * entry['share']:.1f} %",
                 "#" * round(_BAR * entry["share"] / longest),
             )
-            for entry in (found[key][:_SHOWN_OPS] if key == "by_type" else found[key])
+            for entry in found[key]
+            if entry["us"] >= _LEAST_MICROSECONDS
         ]
         made.append((f"Time by {what}: {row['name']}", (what, "number", "us", "share", ""), lines))
     return made

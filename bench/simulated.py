@@ -11,7 +11,6 @@ from edgeface.bench.settings import Entry
 from edgeface.errors import EdgeFaceError
 
 MODEL_FILE = "model.tflite"
-NO_BAND = "its backend gave a time without an error band, which is not shown"
 
 
 def estimate(
@@ -49,17 +48,16 @@ def estimate(
 
 def _row(entry: Entry, given: Any, accuracy: dict[str, Any] | None) -> Row:
     """An Estimate as a row."""
-    bare = given.latency_ms is not None and given.band_ms is None
     return Row(
         **entry.facts,
         device=given.device,
         kind=given.kind,
         backend=given.backend,
         threads=entry.threads,
-        ms=None if bare else given.latency_ms,
+        ms=given.latency_ms,
         band_ms=None if given.band_ms is None else list(given.band_ms),
         fits=given.fits,
-        reason=given.reason or (NO_BAND if bare else None),
+        reason=given.reason,
         memory=dict(given.memory),
         details=dict(given.details),
         notes=list(given.notes),
