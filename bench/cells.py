@@ -46,10 +46,10 @@ def fps(row: dict[str, Any]) -> str:
     return "-".join(_rate(value) for value in row["fps_band"])
 
 
-def ratio(row: dict[str, Any], first: bool) -> str:
-    """Speed against the first measured row, with its interval."""
+def ratio(row: dict[str, Any]) -> str:
+    """A measured row's speed against the first one's, with its interval."""
     if row["ratio"] is None:
-        return "1x" if first else NOTHING
+        return "1x"
     return "{}x ({}-{})".format(*(f"{row['ratio'][key]:.3g}" for key in ("value", "low", "high")))
 
 
@@ -89,11 +89,6 @@ def fit(row: dict[str, Any]) -> str:
 def bytes_list(row: dict[str, Any]) -> str:
     """Every memory figure of the row, megabytes."""
     return ", ".join(f"{name} {megabytes(count)}" for name, count in row["memory"].items()) or NOTHING
-
-
-def first_measured(rows: list[dict[str, Any]]) -> str | None:
-    """Name of the row that ratios are to."""
-    return next((row["name"] for row in rows if row["kind"] == MEASURED), None)
 
 
 def _rate(value: float) -> str:

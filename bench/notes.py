@@ -63,10 +63,12 @@ def _is_its_fp32(other: dict[str, Any], row: dict[str, Any]) -> bool:
 
 def _where_it_differs(row: dict[str, Any], other: dict[str, Any]) -> str:
     """The block whose time differs most, where both have times by block."""
-    tables = [(entry["per_op"] or {}).get("by_block") for entry in (row, other)]
-    if not tables[0] or not tables[1]:
+    own, theirs = (
+        {block["name"]: block["us"] for block in (entry["per_op"] or {}).get("by_block") or []}
+        for entry in (row, other)
+    )
+    if not own or not theirs:
         return ""
-    own, theirs = ({entry["name"]: entry["us"] for entry in table} for table in tables)
     block = max(own, key=lambda name: abs(own[name] - theirs.get(name, 0.0)))
     whole = sum(own.values()) - sum(theirs.values())
     return f" (block {block}: {own[block]:.0f} us against {theirs.get(block, 0.0):.0f} us; all blocks: {whole:+.0f} us)"

@@ -14,6 +14,7 @@ from edgeface.bench.document import MEASURED
 WIDTH = 120
 _GAP = "  "
 _BAR = 30
+_SHORTEST_NAME = 16
 _LEAST_MICROSECONDS = 0.05
 """Operators that take no time at this precision are left out of tables; the JSON has them."""
 Table = tuple[str, Sequence[str], list[tuple[str, ...]]]
@@ -76,27 +77,15 @@ def tables(result: dict[str, Any]) -> list[Table]:
     rows = result["rows"]
     measured = [row for row in rows if row["kind"] == MEASURED]
     simulated = [row for row in rows if row["kind"] != MEASURED]
-    first = cells.first_measured(rows)
-    head: tuple[str, ...] = (
-        "model",
-        "device",
-        "kind",
-        "ms",
-        "band ms",
-        "fps",
-        "vs first",
-        "file MB",
-        "memory MB",
-        "top-1",
-    )
-    found: list[Table] = [("", head, [_cost(row, row["name"] == first) for row in rows])]
+    head: tuple[str, ...] = ("model", "device", "kind", "ms", "band ms", "fps", "file MB", "memory MB", "top-1")
+    found: list[Table] = [("", head, [_cost(row) for row in rows])]
     if measured:
-        head = ("model", "mean+-std ms", "min", "p50", "p90", "p95", "p99", "runs", "batch fps", "photo to label ms")
+        head = ("model", "mean+-std ms", "min", "p50", "p90", "p95", "p99", "runs", "vs first")
         found.append(("Measured: milliseconds of one inference", head, [_spread(row) for row in measured]))
         head = ("model", "type", "runtime", "delegate", "threads", "cold start ms", "load ms", "first ms")
         found.append(("Measured: how it ran", head, [_way(row) for row in measured]))
-        head = ("model", "RSS before MB", "after init MB", "peak MB", "arena MB", "weights file MB")
-        found.append(("Measured: memory", head, [_memory(row) for row in measured]))
+        head = ("model", "RSS before MB", "after init MB", "peak MB", "arena MB", "batch fps", "photo to label ms")
+        found.append(("Measured: memory, batches, whole photos", head, [_rest(row) for row in measured]))
     if simulated:
         head = ("model", "device", "backend", "threads", "fits", "memory MB")
         found.append(("Simulated", head, [_simulation(row) for row in simulated]))
@@ -114,7 +103,7 @@ def _headline(result: dict[str, Any]) -> str:
     return "\n".join(_cut(line, WIDTH) for line in lines)
 
 
-def _cost(row: dict[str, Any], first: bool) -> tuple[str, ...]:
+def _cost(row: dict[str, Any]) -> tuple[str, ...]:
     return (
         row["name"],
         row["device"],
@@ -122,7 +111,6 @@ def _cost(row: dict[str, Any], first: bool) -> tuple[str, ...]:
         cells.time(row),
         cells.band(row),
         cells.fps(row),
-        cells.ratio(row, first),
         cells.megabytes(row["file_bytes"]),
         cells.memory(row),
         cells.accuracy(row),
@@ -136,8 +124,7 @@ def _spread(row: dict[str, Any]) -> tuple[str, ...]:
         f"{cells.milliseconds(times['mean'])}+-{cells.milliseconds(times['std'])}",
         *(cells.milliseconds(times[key]) for key in ("min", "p50", "p90", "p95", "p99")),
         str(row["runs"]),
-        cells.batch(row),
-        cells.NOTHING if row["pipeline_ms"] is None else cells.milliseconds(row["pipeline_ms"]["p50"]),
+        cells.ratio(row),
     )
 
 
@@ -154,10 +141,15 @@ def _way(row: dict[str, Any]) -> tuple[str, ...]:
     )
 
 
-def _memory(row: dict[str, Any]) -> tuple[str, ...]:
+def _rest(row: dict[str, Any]) -> tuple[str, ...]:
     rss = row["rss_mb"]
-    shown = (cells.NOTHING if rss[key] is None else f"{rss[key]:.0f}" for key in ("base", "init", "peak"))
-    return row["name"], *shown, cells.megabytes(row["memory"].get("arena")), cells.megabytes(row["file_bytes"])
+    return (
+        row["name"],
+        *(cells.NOTHING if rss[key] is None else f"{rss[key]:.0f}" for key in ("base", "init", "peak")),
+        cells.megabytes(row["memory"].get("arena")),
+        cells.batch(row),
+        cells.milliseconds(row["pipeline_ms"]["p50"]),
+    )
 
 
 def _simulation(row: dict[str, Any]) -> tuple[str, ...]:
@@ -218,10 +210,10 @@ def notes(result: dict[str, Any]) -> list[str]:
 
 
 def _text_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Aligned columns, text to the left and numbers to the right; the longest column is cut to fit 120 columns."""
+    """Aligned columns, text to the left and numbers to the right; cut to fit 120 columns, names before figures."""
     widths = [max(len(line[index]) for line in (head, *rows)) for index in range(len(head))]
     while sum(widths) + len(_GAP) * (len(head) - 1) > WIDTH:
-        widths[widths.index(max(widths))] -= 1
+        widths[0 if widths[0] > _SHORTEST_NAME else widths.index(max(widths))] -= 1
     right = [all(_is_number(line[index]) for line in rows) for index in range(len(head))]
     lines = []
     for line in (head, ["-" * width for width in widths], *rows):
