@@ -86,7 +86,10 @@ def parse_conditions(texts: Sequence[str]) -> list[Condition]:
                 f"--fail-if {text!r}: write METRIC<LIMIT or METRIC>LIMIT, for instance 'fps<0.95x' (new / old) or "
                 f"'accuracy<-0.5' (new - old); metrics: {', '.join(METRICS)}"
             )
-        conditions.append(Condition(text.strip(), found[1], found[2] == "<", float(found[3]), found[4] == "x"))
+        condition = Condition(text.strip(), found[1], found[2] == "<", float(found[3]), found[4] == "x")
+        if condition.fails(Change("", found[1], 1.0, 1.0, 1.0, "")):
+            raise UsageError(f"--fail-if {text!r} would fail rows that did not change; 0.95x is a ratio, -0.5 a loss")
+        conditions.append(condition)
     return conditions
 
 

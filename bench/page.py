@@ -20,7 +20,7 @@ def html(result: dict[str, Any]) -> str:
     rows = result["rows"]
     devices = list(dict.fromkeys(row["device"] for row in rows))
     parts = [_lead(result), _legend(devices), _accuracy_against_fps(rows, devices), _fps_bars(rows, devices)]
-    parts += [_size_bars(rows, devices), _memory_bars(rows, devices)]
+    parts += [_size_bars(rows), _memory_bars(rows, devices)]
     parts += [_profile(row) for row in rows if row["per_op"] and "reason" not in row["per_op"]]
     parts += [_table(*table) for table in report.tables(result) if not table[0].startswith("Time by")]
     notes = "".join(f"<li>{escape(line)}</li>" for line in report.notes(result))
@@ -102,9 +102,12 @@ def _fps_bars(rows: Sequence[dict[str, Any]], devices: Sequence[str]) -> str:
     return _bars("Frames a second, batch 1", lines)
 
 
-def _size_bars(rows: Sequence[dict[str, Any]], devices: Sequence[str]) -> str:
+def _size_bars(rows: Sequence[dict[str, Any]]) -> str:
     """The size of each model once: it is the same on every device."""
-    shown = list({row["sha256"]: row for row in reversed(rows)}.values())[::-1]
+    unique: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        unique.setdefault(row["sha256"], row)
+    shown = list(unique.values())
     most = max(row["file_bytes"] for row in shown)
     lines = [_bar(row, (), row["file_bytes"] / most, f"{cells.megabytes(row['file_bytes'])} MB") for row in shown]
     return _bars("Size of the model's file", lines)
@@ -137,6 +140,7 @@ def _profile(row: dict[str, Any]) -> str:
                 f"{entry['us']:.1f} us, {100 * entry['share']:.1f} %",
             )
             for entry in entries
+            if entry["us"] >= report.LEAST_MICROSECONDS
         ]
         parts.append(_bars(f"Time by {what}: {row['name']}", lines))
     return "".join(parts)

@@ -39,9 +39,9 @@ section { background: var(--card); border: 1px solid var(--line); border-radius:
   margin: .3rem 0; }
 .name { overflow-wrap: anywhere; }
 .track { position: relative; height: 1.1rem; }
-.fill { position: absolute; left: 0; top: 0; bottom: 0; min-width: 2px; border-radius: 0 3px 3px 0;
-  border: 2px solid var(--c); background: var(--c); }
-.fill.open { background: transparent; border-left-width: 1px; }
+.fill { position: absolute; left: 0; top: 0; bottom: 0; min-width: 1px; border-radius: 0 3px 3px 0;
+  background: var(--c); }
+.fill.open { background: transparent; border: 2px solid var(--c); border-left-width: 1px; }
 .band { position: absolute; top: calc(50% - 1.5px); height: 3px; min-width: 3px; background: var(--ink); }
 .value { font-variant-numeric: tabular-nums; white-space: nowrap; }
 .scroll { overflow-x: auto; }
@@ -51,5 +51,7 @@ th, td { text-align: left; padding: .35rem .75rem .35rem 0; border-bottom: 1px s
 th { color: var(--soft); font-weight: 600; }
 @media (max-width: 40rem) { main { padding: .75rem; } section { padding: .75rem; }
   .bar { grid-template-columns: 1fr auto; gap: 0 .75rem; margin: .6rem 0; } .bar .name { grid-column: 1 / -1; }
-  .area { height: 15rem; } }
+  .area { height: 15rem; } .plot { padding-left: 2.75rem; padding-right: .5rem; }
+  .point { min-width: 1.2rem; height: 1.2rem; font-size: .68rem; line-height: .95rem; } }
+@media (min-width: 60rem) { .points { columns: 2; column-gap: 2rem; } }
 """

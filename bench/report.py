@@ -15,7 +15,7 @@ WIDTH = 120
 _GAP = "  "
 _BAR = 30
 _SHORTEST_NAME = 16
-_LEAST_MICROSECONDS = 0.05
+LEAST_MICROSECONDS = 0.05
 """Operators that take no time at this precision are left out of tables; the JSON has them."""
 Table = tuple[str, Sequence[str], list[tuple[str, ...]]]
 """Title, head, rows."""
@@ -175,7 +175,7 @@ def _profile(row: dict[str, Any]) -> list[Table]:
                 "#" * round(_BAR * entry["share"] / longest),
             )
             for entry in found[key]
-            if entry["us"] >= _LEAST_MICROSECONDS
+            if entry["us"] >= LEAST_MICROSECONDS
         ]
         made.append((f"Time by {what}: {row['name']}", (what, "number", "us", "share", ""), lines))
     return made
@@ -214,7 +214,7 @@ def _text_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     widths = [max(len(line[index]) for line in (head, *rows)) for index in range(len(head))]
     while sum(widths) + len(_GAP) * (len(head) - 1) > WIDTH:
         widths[0 if widths[0] > _SHORTEST_NAME else widths.index(max(widths))] -= 1
-    right = [all(_is_number(line[index]) for line in rows) for index in range(len(head))]
+    right = [index > 0 and all(_is_number(line[index]) for line in rows) for index in range(len(head))]
     lines = []
     for line in (head, ["-" * width for width in widths], *rows):
         shown = [_cut(cell, width) for cell, width in zip(line, widths, strict=True)]
@@ -224,7 +224,7 @@ def _text_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    right = [all(_is_number(line[index]) for line in rows) for index in range(len(head))]
+    right = [index > 0 and all(_is_number(line[index]) for line in rows) for index in range(len(head))]
     rule = ["---:" if end else "---" for end in right]
     return "\n".join("| " + " | ".join(cell.replace("|", "/") for cell in line) + " |" for line in (head, rule, *rows))
 

@@ -142,6 +142,7 @@ def _load_run(path: Path, threads: int) -> Loaded:
     against 18 ms for the teacher at 96 px, which would flatter every ratio to a run. The environment cannot change
     this, because training switches oneDNN on in it.
     """
+    open_run(path)  # before TensorFlow takes its time
     os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
     from edgeface.tensorflow_setup import quiet_tensorflow
 
