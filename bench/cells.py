@@ -8,6 +8,8 @@ from edgeface.bench.document import MEASURED
 
 NOT_MEASURED = "not measured"
 NOTHING = "-"
+_WORKING_MEMORY = {"ram": "RAM", "sram": "SRAM", "arena": "arena"}
+"""What an estimate may say of the memory it works in, from the whole to the part."""
 
 
 def milliseconds(value: float | None) -> str:
@@ -58,8 +60,8 @@ def memory(row: dict[str, Any]) -> str:
     if row["rss_mb"] is not None:
         peak = row["rss_mb"]["peak"]
         return NOTHING if peak is None else f"{peak:.0f} RSS"
-    needed = row["memory"].get("ram", row["memory"].get("sram", row["memory"].get("arena")))
-    return NOTHING if needed is None else f"{megabytes(needed)} arena"
+    kind = next((kind for kind in _WORKING_MEMORY if kind in row["memory"]), None)
+    return NOTHING if kind is None else f"{megabytes(row['memory'][kind])} {_WORKING_MEMORY[kind]}"
 
 
 def accuracy(row: dict[str, Any]) -> str:

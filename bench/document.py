@@ -29,7 +29,7 @@ DEFINITIONS = {
     "rss_mb": "resident memory of the process with Python and libraries in it: before loading, "
     "after the first inference, and the most while measuring (before batches)",
     "memory": "bytes. Measured rows: arena is the extent of all activations as the runtime's own planner lays them out "
-    "without a delegate; other rows: as their backend gives it",
+    "without a delegate, with the scratch of its built-in kernels; other rows: as their backend gives it",
     "file_bytes": "the .tflite file of a bundle, the weights of a run",
     "batch": "images at a time through one resized graph; fps counts images",
     "pipeline_ms": "photo file to label: read, decode, crop, resize, run, rank",
@@ -41,7 +41,7 @@ DEFINITIONS = {
 class Row:
     """One target on one device: what it is, what it costs there, how sure that is. See RESULT.md for units.
 
-    Fields from `runtime` on are None in rows that were not measured.
+    Fields after `per_op` are None in rows that were not measured.
     """
 
     name: str
@@ -65,6 +65,7 @@ class Row:
     notes: list[str] = field(default_factory=list)
     accuracy: dict[str, Any] | None = None
     ratio: dict[str, float] | None = None
+    per_op: dict[str, Any] | None = None
     runtime: str | None = None
     delegate: dict[str, Any] | None = None
     pinned_cores: list[int] | None = None
@@ -77,7 +78,6 @@ class Row:
     rss_mb: dict[str, float | None] | None = None
     batch: dict[str, Any] | None = None
     pipeline_ms: dict[str, Any] | None = None
-    per_op: dict[str, Any] | None = None
     round_p50_ms: list[float] | None = None
     round_p10_ms: list[float] | None = None
     round_spread: float | None = None

@@ -42,7 +42,8 @@ def arena_bytes(model: bytes, runtime: str | None) -> int | None:
     """Bytes that all activations of the first graph take in the runtime's arena, weights apart.
 
     The runtime does not tell, so this loads the model without a delegate, where its own planner places every tensor,
-    and looks where they are: from the first byte to the last. None where the runtime cannot leave its delegate out.
+    and looks where they are: from the first byte to the last, with what the built-in kernels need as scratch between
+    them. None where the runtime cannot leave its delegate out.
     """
     try:
         interpreter = _interpreter(model, runtime, without_delegate=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,8 @@ _TAGS = {
     "PAD": ("Constant Pad",),
 }
 """Operator of the file -> how the names of XNNPACK's operators for it start. A 1x1 convolution is a dense layer."""
+_ESTIMATED = {"name", "kind", "ms"}
+ESTIMATED_METHOD = "simulated rows: shares of the estimate; each is at least as uncertain as the whole"
 _HEAVY = ("conv", "depthwise", "dense")
 _BLOCK = re.compile(r"(?:quant_)?(stage\d+_block\d+|stage\d+_enter|block\d+_\d+|reduction_[a-z]|[A-Za-z]+\d*_block\d+)")
 _WORD = re.compile(r"(?:quant_)?([A-Za-z]+)")
@@ -123,6 +125,22 @@ def summarise(timed: Sequence[TimedOp], runs: int) -> dict[str, Any]:
             }
             for entry in timed
         ],
+    }
+
+
+def of_estimate(details: Mapping[str, Any]) -> dict[str, Any] | None:
+    """An estimate's operators (`details["ops"]`: name, kind, ms) as a profile; None when its backend gives none."""
+    ops = details.get("ops")
+    if not isinstance(ops, list) or not ops or not all(isinstance(op, dict) and op.keys() >= _ESTIMATED for op in ops):
+        return None
+    total = 1e3 * sum(op["ms"] for op in ops)
+    return {
+        "total_us": total,
+        "runs": 0,
+        "method": ESTIMATED_METHOD,
+        "by_type": _grouped([(op["kind"], 1e3 * op["ms"]) for op in ops], total, by_time=True),
+        "by_block": _grouped([(block(op["name"]), 1e3 * op["ms"]) for op in ops], total),
+        "ops": [{"name": op["kind"], "us": 1e3 * op["ms"], "layer": layer(op["name"]), "macs": None} for op in ops],
     }
 
 

@@ -135,14 +135,14 @@ def _profile(row: dict[str, Any]) -> str:
         lines = [
             _line(
                 f"{entry['name']} ({entry['count']})",
-                "c0",
+                "c0" if row["kind"] == MEASURED else "c0 open",
                 entry["share"] / most,
-                f"{entry['us']:.1f} us, {100 * entry['share']:.1f} %",
+                (f"{entry['us']:.1f} us, " if row["kind"] == MEASURED else "") + f"{100 * entry['share']:.1f} %",
             )
             for entry in entries
             if entry["us"] >= report.LEAST_MICROSECONDS
         ]
-        parts.append(_bars(f"Time by {what}: {row['name']}", lines))
+        parts.append(_bars(f"Time by {what}: {row['name']} on {row['device']}", lines))
     return "".join(parts)
 
 

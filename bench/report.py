@@ -89,7 +89,7 @@ def tables(result: dict[str, Any]) -> list[Table]:
     if simulated:
         head = ("model", "device", "backend", "threads", "fits", "memory MB")
         found.append(("Simulated", head, [_simulation(row) for row in simulated]))
-    return found + [table for row in measured for table in _profile(row)]
+    return found + [table for row in rows for table in _profile(row)]
 
 
 def _headline(result: dict[str, Any]) -> str:
@@ -157,7 +157,7 @@ def _simulation(row: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _profile(row: dict[str, Any]) -> list[Table]:
-    """Time by type of operator and by block, with a bar for each share."""
+    """Time by type of operator and by block, with a bar for each share; of an estimate the shares alone."""
     found = row["per_op"]
     if found is None or "reason" in found:
         return []
@@ -170,14 +170,14 @@ def _profile(row: dict[str, Any]) -> list[Table]:
             (
                 entry["name"],
                 str(entry["count"]),
-                f"{entry['us']:.1f}",
+                f"{entry['us']:.1f}" if row["kind"] == MEASURED else cells.NOTHING,
                 f"{100 * entry['share']:.1f} %",
                 "#" * round(_BAR * entry["share"] / longest),
             )
             for entry in found[key]
             if entry["us"] >= LEAST_MICROSECONDS
         ]
-        made.append((f"Time by {what}: {row['name']}", (what, "number", "us", "share", ""), lines))
+        made.append((f"Time by {what}: {row['name']} on {row['device']}", (what, "number", "us", "share", ""), lines))
     return made
 
 
@@ -192,12 +192,14 @@ def notes(result: dict[str, Any]) -> list[str]:
     keras = [row for row in measured if row["what"] == "run"]
     if keras:
         lines.append(f"Keras runs: {keras[0]['delegate']['evidence']}, batch 1 in a tf.function")
+    told: dict[str, list[str]] = {}
     for row in rows:
-        told = ([row["reason"]] if row["reason"] else []) + row["notes"]
-        lines += [f"{row['name']} on {row['device']}: {line}" for line in told]
+        for line in ([row["reason"]] if row["reason"] else []) + row["notes"]:
+            told.setdefault(line, []).append(f"{row['name']} on {row['device']}")
+    lines += [f"{_some(names)}: {line}" for line, names in told.items()]
     reasons = {row["per_op"]["reason"] for row in measured if row["per_op"] and "reason" in row["per_op"]}
     lines += [f"time by operator: {reason}" for reason in sorted(reasons)]
-    methods = {row["per_op"]["method"] for row in measured if row["per_op"] and "method" in row["per_op"]}
+    methods = {row["per_op"]["method"] for row in rows if row["per_op"] and "method" in row["per_op"]}
     lines += [f"time by operator: {method}" for method in sorted(methods)]
     if len(measured) > 1:
         lines.append(f"vs first: {said['ratio']}")
@@ -207,6 +209,11 @@ def notes(result: dict[str, Any]) -> list[str]:
         lines.append(f"photo to label: {said['pipeline_ms']}; on {measured[0]['pipeline_ms']['photo']}")
         lines += sorted({row["batch"]["reason"] for row in measured if row["batch"] and "reason" in row["batch"]})
     return lines
+
+
+def _some(names: Sequence[str]) -> str:
+    """The first of several names and how many more there are."""
+    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
 
 
 def _text_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -35,7 +35,7 @@ def measure(
         rows = host.measure(entries(targets, settings), settings, progress)
     accuracy = _accuracy(to_simulate, entries(targets, settings), rows, settings, progress)
     if to_simulate:
-        rows += simulated.estimate(to_simulate, others, accuracy, progress)
+        rows += simulated.estimate(to_simulate, others, accuracy, progress, per_op=settings.per_op)
     left_out = [target.facts["name"] for target in targets if others and target.facts["what"] == "run"]
     return _document([row.to_dict() for row in rows], settings, before, left_out)
 

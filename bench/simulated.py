@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from edgeface.bench import op_profile
 from edgeface.bench.document import Row
 from edgeface.bench.settings import Entry
 from edgeface.errors import EdgeFaceError
@@ -18,8 +20,12 @@ def estimate(
     devices: Sequence[str],
     accuracy: Mapping[Path, dict[str, Any]],
     progress: Callable[[str, int, int], None] | None = None,
+    *,
+    per_op: bool = False,
 ) -> list[Row]:
     """One row for each entry on each device. `accuracy` of a bundle, by its path, stands in all its rows.
+
+    `per_op` adds the operators' shares of the time where the backend gives them.
 
     A device that cannot run a bundle gives a row with the reason. Raises UsageError for an unknown device, and the
     first error when not one estimate could be made (an extra that is not installed, a damaged profile).
@@ -32,13 +38,15 @@ def estimate(
     errors: list[EdgeFaceError] = []
     for device in loaded:
         for entry in entries:
+            model = entry.path / MODEL_FILE
             try:
-                given = simulate(entry.path / MODEL_FILE, device, entry.threads)
+                given = simulate(model, device, entry.threads)
             except EdgeFaceError as error:
                 errors.append(error)
-                rows.append(_refused(entry, device.name, str(error)))
+                rows.append(_refused(entry, device.name, str(error).removeprefix(f"{model}: ")))
             else:
-                rows.append(_row(entry, given, accuracy.get(entry.path)))
+                row = _row(entry, given, accuracy.get(entry.path))
+                rows.append(replace(row, per_op=op_profile.of_estimate(given.details)) if per_op else row)
             if progress is not None:
                 progress("simulating", len(rows), len(loaded) * len(entries))
     if errors and len(errors) == len(rows):

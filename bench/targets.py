@@ -143,14 +143,7 @@ def _load_run(path: Path, threads: int) -> Loaded:
     this, because training switches oneDNN on in it.
     """
     open_run(path)  # before TensorFlow takes its time
-    os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
-    from edgeface.tensorflow_setup import quiet_tensorflow
-
-    quiet_tensorflow()
-    import tensorflow as tf
-
-    tf.config.threading.set_intra_op_parallelism_threads(threads)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
+    tf = _tensorflow(threads)
     from edgeface.models import load_run_model
 
     model, face_input, labels = load_run_model(path)
@@ -181,3 +174,16 @@ def _load_run(path: Path, threads: int) -> Loaded:
         pipeline=pipeline,
         arena=lambda: None,
     )
+
+
+def _tensorflow(threads: int) -> Any:
+    """TensorFlow without oneDNN, on so many threads."""
+    os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
+    from edgeface.tensorflow_setup import quiet_tensorflow
+
+    quiet_tensorflow()
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    return tf

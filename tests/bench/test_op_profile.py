@@ -89,6 +89,20 @@ def test_a_real_profile_covers_the_graph(tiny_bundles: dict[str, Path]) -> None:
         assert found["total_us"] > 0
 
 
+def test_an_estimate_gives_shares() -> None:
+    ops = [
+        {"name": entry.name, "kind": entry.kind, "ms": ms} for entry, ms in zip(OPS, (3, 1, 4, 0, 0, 2), strict=True)
+    ]
+    found = op_profile.of_estimate({"ops": ops})
+    assert found is not None
+    assert found["total_us"] == 10_000
+    assert [(row["name"], row["share"]) for row in found["by_block"]] == [
+        ("stem", 0.4), ("stage1_block1", 0.4), ("flatten", 0.0), ("logits", 0.2),
+    ]  # fmt: skip
+    assert op_profile.of_estimate({}) is None
+    assert op_profile.of_estimate({"ops": [{"name": "x"}]}) is None
+
+
 def test_runtimes_without_a_profiler_say_so(tiny_bundle: Path) -> None:
     from edgeface.bench.document import Row
 

@@ -29,7 +29,7 @@ def test_text_says_everything(result: dict[str, Any]) -> None:
         "41.2x (39.9-42.5)", "91.23 %", "not measured", "XNNPACK 164/164 ops", "Keras float32", "measured",
         "noise: load average", "500 images: people, split val", "tflite-runtime 2.14.0", "2.99", "123", "4.50",
         "int8 is slow here", "calibrated-estimate", "needs 2.1 MB of RAM, the board has 1 MB", "(x32)", "1.29",
-        "Time by operator: small", "Time by block: small", "75.0 %", "by the stopwatch",
+        "Time by operator: small on cpu", "Time by block: small on cpu", "75.0 %", "by the stopwatch",
     ):  # fmt: skip
         assert part in text
 
