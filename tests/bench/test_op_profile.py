@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from edgeface.bench import op_profile
+from edgeface.bench import host, op_profile
+from edgeface.bench.document import Row
 from edgeface.bench.host import _with_profile
 from edgeface.bench.latency import Plan
 from edgeface.bench.runner import measure
-from edgeface.bench.settings import Settings
+from edgeface.bench.settings import Entry, Settings
 from edgeface.bench.tflite_ops import Op
 
 
@@ -104,8 +108,6 @@ def test_an_estimate_gives_shares() -> None:
 
 
 def test_runtimes_without_a_profiler_say_so(tiny_bundle: Path) -> None:
-    from edgeface.bench.document import Row
-
     facts = dict.fromkeys(("mode", "network", "sha256", "device", "kind", "backend"), "")
     counts = dict.fromkeys(("file_bytes", "input_size", "identities", "threads"), 1)
     for what, runtime, reason in (
@@ -114,3 +116,23 @@ def test_runtimes_without_a_profiler_say_so(tiny_bundle: Path) -> None:
     ):
         row = Row(name="x", what=what, **facts, **counts, ms=1.0, band_ms=[1.0, 1.0], runtime=runtime)
         assert reason in _with_profile(row, None, []).per_op["reason"]  # type: ignore[arg-type]
+
+
+def test_a_profiler_that_dies_leaves_the_row_with_the_reason(
+    tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch, make_row: Callable[..., dict[str, Any]]
+) -> None:
+    """LiteRT's C library may crash on a machine it was not tried on: its process is killed here in its place."""
+    started = host.WorkerProcess
+
+    def doomed(name: str, path: Path) -> host.WorkerProcess:
+        worker = started(name, path)
+        worker._process.kill()
+        return worker
+
+    monkeypatch.setattr(host, "WorkerProcess", doomed)
+    known = {field.name for field in dataclasses.fields(Row)}
+    row = Row(**{key: value for key, value in make_row("tiny", 1.0, runtime="LiteRT 2.3.0").items() if key in known})
+    found = _with_profile(row, Entry(tiny_bundle, {"name": "tiny"}, None, 1), [])
+    assert found.per_op is not None
+    assert "the measuring process ended by itself" in found.per_op["reason"]
+    assert found.ms == 1.0
