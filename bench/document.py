@@ -20,11 +20,13 @@ KINDS = (MEASURED, "calibrated-estimate", "compiler-estimate", "estimate")
 DEFINITIONS = {
     "ms": "one inference of batch 1: set the input, run, fetch the output; preprocessing is not in it. "
     "Measured rows: the median; other rows: the estimate",
-    "band_ms": "measured: 99 % bootstrap interval of the median over rounds; estimates: the backend's own error band",
+    "band_ms": "measured: range of the medians of eight groups of rounds, each in a new process (99 %); "
+    "estimates: the backend's own error band",
     "fps": "1000 / ms",
-    "ratio": "times faster than the first measured row: median over interleaved rounds of the ratio of the rounds' "
-    "10th percentiles (interruptions only add time), 99 % bootstrap interval",
-    "cold_start_ms": "start of a new process (files in the page cache) to its first output, Python's start in it",
+    "ratio": "times faster than the first measured row, by the 10th percentiles of interleaved rounds "
+    "(interruptions only add time); median and range of eight groups of rounds, each in new processes: a 99 % interval",
+    "cold_start_ms": "start of a new process (files in the page cache) to its first output, Python's start in it; "
+    "median over the processes",
     "first_inference_ms": "the first inference alone, after loading",
     "rss_mb": "resident memory of the process with Python and libraries in it: before loading, "
     "after the first inference, and the most while measuring (before batches)",
@@ -70,6 +72,7 @@ class Row:
     delegate: dict[str, Any] | None = None
     pinned_cores: list[int] | None = None
     runs: int | None = None
+    processes: int | None = None
     warm_up_runs: int | None = None
     latency_ms: dict[str, float] | None = None
     cold_start_ms: float | None = None

@@ -30,22 +30,48 @@ def measure(entries: Sequence[Entry], settings: Settings, progress: Progress | N
     cores = [machine.usable_cores()[-entry.threads :] for entry in entries]
     with contextlib.ExitStack() as stack:
         photo = stack.enter_context(_photo(settings))
-        workers, starts = [], []
-        for entry, own in zip(entries, cores, strict=True):
-            worker = stack.enter_context(WorkerProcess(entry.name, entry.path))
-            starts.append(worker.load(entry.threads, entry.runtime, own))
-            workers.append(worker)
-        turns = [functools.partial(worker.turn, settings.plan) for worker in workers]
-        times = latency.interleave(turns, settings.plan.rounds, _part(progress, "measuring"))
+        workers: list[WorkerProcess] = []
+        starts: list[list[dict[str, Any]]] = [[] for _ in entries]
+        times: list[list[list[float]]] = [[] for _ in entries]
+        for group in range(latency.GROUPS):
+            workers = _renewed(workers, entries, cores, starts, stack, fresh=settings.plan.fresh)
+            turns = [functools.partial(worker.turn, settings.plan) for worker in workers]
+            rounds = settings.plan.rounds // latency.GROUPS
+            found = latency.interleave(turns, rounds, _later(progress, group * rounds * len(turns), latency.GROUPS))
+            for own, new in zip(times, found, strict=True):
+                own += new
         memory = [worker.ask(do="memory") for worker in workers]
-        rows = [
-            _row(entry, own, start, rounds, rss)
-            for entry, own, start, rounds, rss in zip(entries, cores, starts, times, memory, strict=True)
-        ]
+        rows = [_row(*facts) for facts in zip(entries, cores, starts, times, memory, strict=True)]
         rows = _more(rows, workers, settings, photo, progress)
     if settings.per_op:
         rows = [_with_profile(row, entry, own) for row, entry, own in zip(rows, entries, cores, strict=True)]
     return _with_ratios(rows)
+
+
+def _renewed(
+    workers: list[WorkerProcess],
+    entries: Sequence[Entry],
+    cores: Sequence[list[int]],
+    starts: Sequence[list[dict[str, Any]]],
+    stack: contextlib.ExitStack,
+    *,
+    fresh: bool,
+) -> list[WorkerProcess]:
+    """The workers of the next group of rounds, loaded; what loading took is added to `starts`.
+
+    TensorFlow takes too long to load eight times, so its processes stay, as all do without `fresh`.
+    """
+    renewed: list[WorkerProcess] = []
+    for index, entry in enumerate(entries):
+        if workers and (not fresh or starts[index][0]["runtime"].startswith("TensorFlow")):
+            renewed.append(workers[index])
+            continue
+        if workers:
+            workers[index].close()
+        worker = stack.enter_context(WorkerProcess(entry.name, entry.path))
+        starts[index].append(worker.load(entry.threads, entry.runtime, cores[index]))
+        renewed.append(worker)
+    return renewed
 
 
 def accuracy(entry: Entry, settings: Settings, progress: Progress | None = None) -> dict[str, Any]:
@@ -113,12 +139,21 @@ def _batch(answers: list[dict[str, Any]], images: int) -> dict[str, Any]:
 
 
 def _row(
-    entry: Entry, cores: list[int], start: dict[str, Any], rounds: list[list[float]], rss: dict[str, float | None]
+    entry: Entry,
+    cores: list[int],
+    starts: list[dict[str, Any]],
+    rounds: list[list[float]],
+    rss: dict[str, float | None],
 ) -> Row:
-    """What the latency rounds say of one entry."""
+    """What the latency rounds say of one entry. Start-up times are medians over its processes."""
     figures = latency.summary(np.concatenate(rounds))
     medians = latency.round_percentiles(rounds, 50)
-    low, high = latency.median_interval(medians)
+    _, low, high = latency.group_interval(medians)
+    start = starts[0]
+    took = {
+        key: float(np.median([one[key] for one in starts]))
+        for key in ("cold_start_ms", "load_ms", "first_inference_ms")
+    }
     return Row(
         **entry.facts,
         device="cpu",
@@ -132,11 +167,10 @@ def _row(
         delegate=start["delegate"],
         pinned_cores=cores,
         runs=sum(map(len, rounds)),
-        warm_up_runs=start["warm_up_runs"],
+        processes=len(starts),
+        warm_up_runs=sum(one["warm_up_runs"] for one in starts),
         latency_ms=figures,
-        cold_start_ms=start["cold_start_ms"],
-        load_ms=start["load_ms"],
-        first_inference_ms=start["first_inference_ms"],
+        **took,
         rss_mb=rss,
         round_p50_ms=medians.tolist(),
         round_p10_ms=latency.round_percentiles(rounds, latency.CALM).tolist(),
@@ -185,3 +219,10 @@ def _photo(settings: Settings) -> Iterator[Path]:
 def _part(progress: Progress | None, what: str) -> Callable[[int, int], None] | None:
     """The progress of one part of the work."""
     return None if progress is None else functools.partial(progress, what)
+
+
+def _later(progress: Progress | None, before: int, groups: int) -> Callable[[int, int], None] | None:
+    """The progress of one of several groups of turns, as part of all of them."""
+    if progress is None:
+        return None
+    return lambda done, total: progress("measuring", before + done, groups * total)

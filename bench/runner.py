@@ -87,6 +87,7 @@ def _document(
             "runs": plan.runs,
             "seconds": plan.seconds,
             "rounds": plan.rounds,
+            "groups": latency.GROUPS,
             "fewest_runs": latency.FEWEST_RUNS,
             "batch": settings.batch,
             "data": None if settings.data is None else settings.data.resolve().name,

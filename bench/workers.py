@@ -53,6 +53,10 @@ class WorkerProcess:
         self._process.kill()
         self._process.wait()
 
+    def close(self) -> None:
+        """End the process, which is not in the middle of a turn."""
+        self.__exit__(None)
+
     def load(self, threads: int, runtime: str | None, cores: list[int]) -> dict[str, Any]:
         """Load the target; `cold_start_ms` is from the start of the process to its first output."""
         facts = self.ask(do="load", path=str(self.path), threads=threads, runtime=runtime, cores=cores)

@@ -45,8 +45,8 @@ def bench(
 
     On `cpu` each target runs in a process of its own, warmed up and pinned to its cores, until it has `--runs`
     inferences (and two seconds of them) or `--seconds`, whichever comes first. Several targets take turns in 40 rounds,
-    so that their ratios hold on a busy machine too; ratios are to the first, with a 99 % interval. Estimates carry
-    their kind and error band.
+    in new processes after every fifth, so that their ratios hold on a busy machine too; ratios are to the first, with
+    a 99 % interval. Estimates carry their kind and error band.
 
     Examples:
 

@@ -21,7 +21,7 @@ from edgeface.bench.workers import WorkerProcess
 from edgeface.errors import BundleError, DataError, EdgeFaceError, RunError, UsageError
 from edgeface.interpreter import installed_runtimes
 
-QUICK = Plan(runs=30, seconds=0.1)
+QUICK = Plan(runs=30, seconds=0.1, rounds=8, fresh=False)
 RUNTIME_NAMES = {"litert": "LiteRT", "tflite": "tflite-runtime"}
 
 LATENCIES = {"p50", "p90", "p95", "p99", "mean", "std", "min", "max"}
@@ -54,8 +54,8 @@ def test_bundles_and_the_same_twice(tiny_bundles: dict[str, Path], tmp_path: Pat
     check_schema(result, tmp_path)
     assert [row["name"] for row in result["rows"]] == ["tiny-float32", "tiny-int8", "tiny-float32 #2"]
     assert [row["mode"] for row in result["rows"]] == ["float32", "int8", "float32"]
-    assert seen[:120] == [("measuring", number, 120) for number in range(1, 121)]
-    assert seen[120:] == [("batches", number, 15) for number in range(1, 16)]
+    assert seen[:24] == [("measuring", number, 24) for number in range(1, 25)]
+    assert seen[24:] == [("batches", number, 15) for number in range(1, 16)]
     first, _, again = result["rows"]
     assert first["sha256"] == again["sha256"]
     assert first["accuracy"] is None
@@ -64,6 +64,15 @@ def test_bundles_and_the_same_twice(tiny_bundles: dict[str, Path], tmp_path: Pat
     assert first["pipeline_ms"]["photo"] == "a drawn JPEG photo of 178 x 218"
     assert first["network"] == "squeezenext_23v5"
     assert "not measured" in report.text(result)
+
+
+def test_every_group_of_rounds_has_new_processes(tiny_bundle: Path, tmp_path: Path) -> None:
+    result = measure([tiny_bundle, tiny_bundle], Settings(plan=Plan(30, 0.1, rounds=8), batch=0))
+    check_schema(result, tmp_path)
+    first, again = result["rows"]
+    assert first["processes"] == again["processes"] == 8
+    assert first["warm_up_runs"] >= 8 * 4
+    assert again["ratio"]["low"] <= again["ratio"]["value"] <= again["ratio"]["high"]
 
 
 def test_accuracy_in_the_same_row(tiny_bundles: dict[str, Path], tiny_data: Path, tmp_path: Path) -> None:

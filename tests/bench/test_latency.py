@@ -12,8 +12,8 @@ import pytest
 from edgeface.bench import latency
 from edgeface.bench.latency import (
     Plan,
+    group_interval,
     interleave,
-    median_interval,
     round_percentiles,
     speed_ratio,
     spread,
@@ -122,14 +122,14 @@ def test_the_fast_end_of_a_round_ignores_interruptions() -> None:
     busy = [[10.0] * 9 + [25.0] * 11 for _ in range(40)]
     at = {p: [round_percentiles(rounds, p) for rounds in (calm, busy)] for p in (50, latency.CALM)}
     assert speed_ratio(*at[50])["value"] == pytest.approx(0.4)
-    assert speed_ratio(*at[latency.CALM]) == {"value": 1, "low": 1, "high": 1}
+    assert speed_ratio(*at[latency.CALM]) == pytest.approx({"value": 1, "low": 1, "high": 1})
 
 
-def test_median_interval() -> None:
-    low, high = median_interval(np.arange(101.0))
-    assert low < 50 < high
-    assert 15 < high - low < 45
-    assert median_interval(np.full(40, 2.0)) == (2, 2)
+def test_the_interval_comes_from_the_groups() -> None:
+    """Processes that differ by their memory: the rounds within each agree, and must not make a false precision."""
+    groups = np.array([0.99, 0.995, 1.0, 1.005, 1.01, 1.0, 1.0, 1.002])
+    assert group_interval(np.repeat(groups, 5)) == (1, 0.99, 1.01)
+    assert group_interval(np.full(40, 2.0)) == (2, 2, 2)
 
 
 def test_spread_and_round_percentiles() -> None:

@@ -81,7 +81,7 @@ def test_blocks_by_name(name: str, expected: str) -> None:
 
 
 def test_a_real_profile_covers_the_graph(tiny_bundles: dict[str, Path]) -> None:
-    settings = Settings(plan=Plan(30, 0.1), batch=0, per_op=True)
+    settings = Settings(plan=Plan(30, 0.1, rounds=8, fresh=False), batch=0, per_op=True)
     rows = measure([tiny_bundles["float32"], tiny_bundles["int8"]], settings)["rows"]
     for row in rows:
         found = row["per_op"]

@@ -14,7 +14,7 @@ from edgeface.bench.runner import measure
 from edgeface.bench.settings import Settings
 from edgeface.errors import UsageError
 
-QUICK = Plan(runs=30, seconds=0.1)
+QUICK = Plan(runs=30, seconds=0.1, rounds=8, fresh=False)
 
 
 def test_rows_for_every_device(
