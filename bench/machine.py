@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import platform
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 _X86 = {"sse4_1", "avx2", "fma", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8"}
+INT8_DOT_PRODUCTS = frozenset({"avx_vnni", "avx512_vnni", "amx_int8", "asimddp", "i8mm"})
 _ARM = {"neon", "asimd", "asimddp", "i8mm", "sve"}
 FEATURES = frozenset(_X86 | _ARM)
 """Instruction sets that decide how fast float and int8 kernels are."""
@@ -29,6 +31,11 @@ def describe() -> dict[str, Any]:
         "python": platform.python_version(),
         "load_average": load_average(),
     }
+
+
+def int8_dot_products(features: Sequence[str]) -> list[str]:
+    """Those of a machine's features that multiply and sum int8 in one instruction; without them int8 is no faster."""
+    return sorted(INT8_DOT_PRODUCTS & set(features))
 
 
 def load_average() -> float | None:

@@ -1,132 +1,243 @@
-"""Tables from a bench result document: plain text of at most 120 columns, and Markdown."""
+"""Tables from a bench result document: plain text of at most 120 columns, Markdown, and CSV."""
 
 from __future__ import annotations
 
+import csv
+import io
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
+from edgeface.bench import cells
+from edgeface.bench.document import MEASURED
+
 WIDTH = 120
-NOT_MEASURED = "not measured"
 _GAP = "  "
+_BAR = 30
+_SHORTEST_NAME = 16
+LEAST_MICROSECONDS = 0.05
+"""Operators that take no time at this precision are left out of tables; the JSON has them."""
+Table = tuple[str, Sequence[str], list[tuple[str, ...]]]
+"""Title, head, rows."""
 
 
 def text(result: dict[str, Any]) -> str:
-    """The result for a terminal: what it ran on, speed and accuracy, how it ran, and warnings."""
-    rows = result["rows"]
-    parts = [
-        _headline(result),
-        _text_table(_COST_HEAD, [_cost(row) for row in rows]),
-        _text_table(_WAY_HEAD, [_way(row) for row in rows]),
-        "\n".join(_notes(result)),
-    ]
+    """The result for a terminal: what it ran on, its tables, time by operator as bars, and notes."""
+    parts = [_headline(result)]
+    for title, head, rows in tables(result):
+        parts.append((title + "\n" if title else "") + _text_table(head, rows))
+    parts.append("\n".join(textwrap.fill(line, WIDTH, subsequent_indent="  ") for line in notes(result)))
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def markdown(result: dict[str, Any]) -> str:
     """The result as Markdown."""
-    rows = result["rows"]
-    parts = [
-        _headline(result),
-        _markdown_table(_COST_HEAD, [_cost(row) for row in rows]),
-        _markdown_table(_WAY_HEAD, [_way(row) for row in rows]),
-        "\n".join(f"- {line}" for line in _notes(result)),
-    ]
+    parts = [_headline(result)]
+    for title, head, rows in tables(result):
+        parts.append((f"**{title}**\n\n" if title else "") + _markdown_table(head, rows))
+    parts.append("\n".join(f"- {line}" for line in notes(result)))
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-_COST_HEAD = ("model", "kind", "p50 ms", "p90 ms", "p99 ms", "fps", "vs first", "file MB", "RSS MB", "top-1")
-_WAY_HEAD = ("model", "type", "runtime", "delegate", "mean+-std ms", "runs", "cold start ms", "first ms")
+def csv_text(result: dict[str, Any]) -> str:
+    """One line a row with plain numbers: milliseconds, bytes, megabytes of resident memory, top-1 in 0..1."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(_CSV_HEAD)
+    for row in result["rows"]:
+        latency, rss, ratio = row["latency_ms"] or {}, row["rss_mb"] or {}, row["ratio"] or {}
+        low, high = row["band_ms"] or (None, None)
+        writer.writerow(
+            [
+                *(row[key] for key in ("name", "what", "mode", "device", "kind", "backend", "runtime", "threads")),
+                *(row["ms"], low, high, row["fps"]),
+                *(latency.get(key) for key in ("mean", "std", "min", "p50", "p90", "p95", "p99")),
+                *(ratio.get(key) for key in ("value", "low", "high")),
+                (row["batch"] or {}).get("fps"),
+                (row["pipeline_ms"] or {}).get("p50"),
+                *(row["cold_start_ms"], row["load_ms"], row["first_inference_ms"]),
+                *(rss.get(key) for key in ("base", "init", "peak")),
+                *(row["file_bytes"], row["memory"].get("arena"), row["fits"], row["reason"]),
+                None if row["accuracy"] is None else row["accuracy"]["top1"],
+            ]
+        )
+    return out.getvalue()
+
+
+_CSV_HEAD = (
+    "model", "what", "mode", "device", "kind", "backend", "runtime", "threads", "ms", "band_low_ms", "band_high_ms",
+    "fps", "mean_ms", "std_ms", "min_ms", "p50_ms", "p90_ms", "p95_ms", "p99_ms", "ratio", "ratio_low", "ratio_high",
+    "batch_fps", "photo_to_label_ms", "cold_start_ms", "load_ms", "first_inference_ms", "rss_base_mb", "rss_init_mb",
+    "rss_peak_mb", "file_bytes", "arena_bytes", "fits", "reason", "top1",
+)  # fmt: skip
+
+
+def tables(result: dict[str, Any]) -> list[Table]:
+    """The tables of a result: costs of all rows, then what only measured or only simulated rows have."""
+    rows = result["rows"]
+    measured = [row for row in rows if row["kind"] == MEASURED]
+    simulated = [row for row in rows if row["kind"] != MEASURED]
+    head: tuple[str, ...] = ("model", "device", "kind", "ms", "band ms", "fps", "file MB", "memory MB", "top-1")
+    found: list[Table] = [("", head, [_cost(row) for row in rows])]
+    if measured:
+        head = ("model", "mean+-std ms", "min", "p50", "p90", "p95", "p99", "runs", "vs first")
+        found.append(("Measured: milliseconds of one inference", head, [_spread(row) for row in measured]))
+        head = ("model", "type", "runtime", "delegate", "threads", "cold start ms", "load ms", "first ms")
+        found.append(("Measured: how it ran", head, [_way(row) for row in measured]))
+        head = ("model", "RSS before MB", "after init MB", "peak MB", "arena MB", "batch fps", "photo to label ms")
+        found.append(("Measured: memory, batches, whole photos", head, [_rest(row) for row in measured]))
+    if simulated:
+        head = ("model", "device", "backend", "threads", "fits", "memory MB")
+        found.append(("Simulated", head, [_simulation(row) for row in simulated]))
+    return found + [table for row in rows for table in _profile(row)]
 
 
 def _headline(result: dict[str, Any]) -> str:
     machine, settings = result["machine"], result["settings"]
-    threads = f"{settings['threads']} thread{'s' if settings['threads'] > 1 else ''}"
     features = ", ".join(name for name in machine["features"] if name != "sse4_1") or "no vector extensions known"
     place = f"{machine['cpu']}, {machine['cores']} cores, {machine['arch']}"
     lines = [
-        f"device {settings['device']} ({threads}): {place}",
+        f"devices {', '.join(settings['devices'])}; this machine: {place}",
         f"{features}; {machine['os']}, Python {machine['python']}, EdgeFace {result['edgeface']}, {result['date']}",
     ]
     return "\n".join(_cut(line, WIDTH) for line in lines)
 
 
 def _cost(row: dict[str, Any]) -> tuple[str, ...]:
+    return (
+        row["name"],
+        row["device"],
+        row["kind"],
+        cells.time(row),
+        cells.band(row),
+        cells.fps(row),
+        cells.megabytes(row["file_bytes"]),
+        cells.memory(row),
+        cells.accuracy(row),
+    )
+
+
+def _spread(row: dict[str, Any]) -> tuple[str, ...]:
     times = row["latency_ms"]
     return (
         row["name"],
-        row["kind"],
-        *(_milliseconds(times[key]) for key in ("p50", "p90", "p99")),
-        f"{row['fps']:.1f}",
-        _ratio(row["ratio"]),
-        f"{row['file_bytes'] / 1e6:.2f}",
-        "-" if row["peak_rss_mb"] is None else f"{row['peak_rss_mb']:.0f}",
-        NOT_MEASURED if row["accuracy"] is None else f"{100 * row['accuracy']['top1']:.2f} %",
+        f"{cells.milliseconds(times['mean'])}+-{cells.milliseconds(times['std'])}",
+        *(cells.milliseconds(times[key]) for key in ("min", "p50", "p90", "p95", "p99")),
+        str(row["runs"]),
+        cells.ratio(row),
     )
 
 
 def _way(row: dict[str, Any]) -> tuple[str, ...]:
-    times, delegate = row["latency_ms"], row["delegate"]
-    share = "" if not delegate["operators"] else f" {delegate['operators']}/{delegate['of']} ops"
     return (
         row["name"],
         row["mode"] if row["what"] == "bundle" else f"Keras {row['mode']}",
         row["runtime"],
-        delegate["name"] + share,
-        f"{_milliseconds(times['mean'])}+-{_milliseconds(times['std'])}",
-        str(row["runs"]),
+        cells.delegate(row),
+        str(row["threads"]),
         f"{row['cold_start_ms']:.0f}",
-        _milliseconds(row["first_inference_ms"]),
+        cells.milliseconds(row["load_ms"]),
+        cells.milliseconds(row["first_inference_ms"]),
     )
 
 
-def _notes(result: dict[str, Any]) -> list[str]:
-    measured = [row["accuracy"] for row in result["rows"] if row["accuracy"] is not None]
-    notes = list(result["warnings"])
-    if measured:
-        first = measured[0]
-        notes.append(f"top-1 on {first['images']} images: {first['data']}, split {first['split']}")
-    keras = [row for row in result["rows"] if row["what"] == "run"]
+def _rest(row: dict[str, Any]) -> tuple[str, ...]:
+    rss = row["rss_mb"]
+    return (
+        row["name"],
+        *(cells.NOTHING if rss[key] is None else f"{rss[key]:.0f}" for key in ("base", "init", "peak")),
+        cells.megabytes(row["memory"].get("arena")),
+        cells.batch(row),
+        cells.milliseconds(row["pipeline_ms"]["p50"]),
+    )
+
+
+def _simulation(row: dict[str, Any]) -> tuple[str, ...]:
+    return (row["name"], row["device"], row["backend"], str(row["threads"]), cells.fit(row), cells.bytes_list(row))
+
+
+def _profile(row: dict[str, Any]) -> list[Table]:
+    """Time by type of operator and by block, with a bar for each share; of an estimate the shares alone."""
+    found = row["per_op"]
+    if found is None or "reason" in found:
+        return []
+    made: list[Table] = []
+    for key, what in (("by_type", "operator"), ("by_block", "block")):
+        if found[key] is None:
+            continue
+        longest = max(entry["share"] for entry in found[key]) or 1.0
+        lines: list[tuple[str, ...]] = [
+            (
+                entry["name"],
+                str(entry["count"]),
+                f"{entry['us']:.1f}" if row["kind"] == MEASURED else cells.NOTHING,
+                f"{100 * entry['share']:.1f} %",
+                "#" * round(_BAR * entry["share"] / longest),
+            )
+            for entry in found[key]
+            if entry["us"] >= LEAST_MICROSECONDS
+        ]
+        made.append((f"Time by {what}: {row['name']} on {row['device']}", (what, "number", "us", "share", ""), lines))
+    return made
+
+
+def notes(result: dict[str, Any]) -> list[str]:
+    """Warnings, explanations, and what the figures mean."""
+    rows, said = result["rows"], result["definitions"]
+    measured = [row for row in rows if row["kind"] == MEASURED]
+    lines = [*result["warnings"], *result["notes"]]
+    known = [row["accuracy"] for row in rows if row["accuracy"] is not None]
+    if known:
+        lines.append(f"top-1 on {known[0]['images']} images: {known[0]['data']}, split {known[0]['split']}")
+    keras = [row for row in measured if row["what"] == "run"]
     if keras:
-        notes.append(f"Keras runs: {keras[0]['delegate']['evidence']}, batch 1 in a tf.function")
-    if len(result["rows"]) > 1:
-        notes.append(f"vs first: {result['definitions']['ratio']}")
-    notes.append(f"fps: {result['definitions']['fps']}; RSS: {result['definitions']['peak_rss_mb']}")
-    notes.append(f"cold start: {result['definitions']['cold_start_ms']}")
-    return notes
+        lines.append(f"Keras runs: {keras[0]['delegate']['evidence']}, batch 1 in a tf.function")
+    told: dict[str, list[str]] = {}
+    for row in rows:
+        for line in ([row["reason"]] if row["reason"] else []) + row["notes"]:
+            told.setdefault(line, []).append(f"{row['name']} on {row['device']}")
+    lines += [f"{_some(names)}: {line}" for line, names in told.items()]
+    reasons = {row["per_op"]["reason"] for row in measured if row["per_op"] and "reason" in row["per_op"]}
+    lines += [f"time by operator: {reason}" for reason in sorted(reasons)]
+    methods = {row["per_op"]["method"] for row in rows if row["per_op"] and "method" in row["per_op"]}
+    lines += [f"time by operator: {method}" for method in sorted(methods)]
+    if len(measured) > 1:
+        lines.append(f"vs first: {said['ratio']}")
+    lines.append(f"band: {said['band_ms']}")
+    if measured:
+        lines += [f"RSS: {said['rss_mb']}", f"memory: {said['memory']}", f"cold start: {said['cold_start_ms']}"]
+        lines.append(f"photo to label: {said['pipeline_ms']}; on {measured[0]['pipeline_ms']['photo']}")
+        lines += sorted({row["batch"]["reason"] for row in measured if row["batch"] and "reason" in row["batch"]})
+    return lines
 
 
-def _ratio(ratio: dict[str, float] | None) -> str:
-    if ratio is None:
-        return "1x"
-    return "{}x ({}-{})".format(*(f"{ratio[key]:.3g}" for key in ("value", "low", "high")))
-
-
-def _milliseconds(value: float) -> str:
-    """Three significant digits, never in powers of ten."""
-    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+def _some(names: Sequence[str]) -> str:
+    """The first of several names and how many more there are."""
+    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
 
 
 def _text_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Aligned columns, text to the left and numbers to the right; a long first column is cut to fit 120 columns."""
+    """Aligned columns, text to the left and numbers to the right; cut to fit 120 columns, names before figures."""
     widths = [max(len(line[index]) for line in (head, *rows)) for index in range(len(head))]
-    rest = sum(widths[1:]) + len(_GAP) * (len(head) - 1)
-    widths[0] = max(min(widths[0], WIDTH - rest), 8)
+    while sum(widths) + len(_GAP) * (len(head) - 1) > WIDTH:
+        widths[0 if widths[0] > _SHORTEST_NAME else widths.index(max(widths))] -= 1
+    right = [index > 0 and all(_is_number(line[index]) for line in rows) for index in range(len(head))]
     lines = []
     for line in (head, ["-" * width for width in widths], *rows):
-        cells = [_cut(line[0], widths[0]).ljust(widths[0])]
-        for cell, width, sample in zip(line[1:], widths[1:], rows[0][1:], strict=True):
-            cells.append(cell.rjust(width) if _is_number(sample) else cell.ljust(width))
-        lines.append(_GAP.join(cells).rstrip())
+        shown = [_cut(cell, width) for cell, width in zip(line, widths, strict=True)]
+        padded = zip(shown, widths, right, strict=True)
+        lines.append(_GAP.join(cell.rjust(width) if end else cell.ljust(width) for cell, width, end in padded).rstrip())
     return "\n".join(lines)
 
 
 def _markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    rule = ["---:" if _is_number(sample) else "---" for sample in rows[0]]
+    right = [index > 0 and all(_is_number(line[index]) for line in rows) for index in range(len(head))]
+    rule = ["---:" if end else "---" for end in right]
     return "\n".join("| " + " | ".join(cell.replace("|", "/") for cell in line) + " |" for line in (head, rule, *rows))
 
 
 def _is_number(cell: str) -> bool:
-    return cell[:1].isdigit() or cell == NOT_MEASURED
+    return cell.removeprefix("~")[:1].isdigit() or cell in (cells.NOT_MEASURED, cells.NOTHING)
 
 
 def _cut(cell: str, width: int) -> str:

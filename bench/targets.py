@@ -21,7 +21,12 @@ BATCH = 32
 
 @dataclass(frozen=True)
 class Loaded:
-    """A target ready to run in this process: `infer` runs one fixed image; `logits` takes prepared uint8 images."""
+    """A target ready to run in this process.
+
+    `infer` runs one fixed image; `logits` takes prepared uint8 images; `batch(n)` gives a function that runs n images
+    at a time and raises ValueError or RuntimeError where the graph cannot; `pipeline` goes from a photo's file to its
+    label; `arena` gives the bytes of the runtime's arena, or None.
+    """
 
     infer: Callable[[], Any]
     logits: Callable[[np.ndarray], np.ndarray]
@@ -29,6 +34,9 @@ class Loaded:
     labels: tuple[str, ...]
     runtime: str
     delegate: dict[str, Any]
+    batch: Callable[[int], Callable[[], Any]]
+    pipeline: Callable[[Path], Any]
+    arena: Callable[[], int | None]
 
 
 def describe(path: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
@@ -73,7 +81,7 @@ def check_data(name: str, labels: tuple[str, ...], data: Path, split: str) -> No
 def accuracy(
     target: Loaded, data: Path, split: str, progress: Callable[[int, int], None] | None = None
 ) -> dict[str, Any]:
-    """Top-1 of a target over the labelled photos of a split: `top1` (0..1), `images`, `data`, `split`.
+    """Top-1 of a target over the labelled photos of a split: `top1` (0..1), `images`, `data`, `split`, `runtime`.
 
     The split must have passed `check_data`. `progress(done, total)` counts images.
     """
@@ -92,7 +100,13 @@ def accuracy(
         if progress is not None:
             progress(min(start + BATCH, len(labelled)), len(labelled))
     top1 = top_k(np.concatenate(logits), expected, 1)
-    return {"top1": top1, "images": len(labelled), "data": data.resolve().name, "split": split}
+    return {
+        "top1": top1,
+        "images": len(labelled),
+        "data": data.resolve().name,
+        "split": split,
+        "runtime": target.runtime,
+    }
 
 
 def _face(size: int) -> np.ndarray:
@@ -101,11 +115,13 @@ def _face(size: int) -> np.ndarray:
 
 
 def _load_bundle(path: Path, threads: int, runtime: str | None) -> Loaded:
+    from edgeface.bench import graphs
     from edgeface.embedder import Recognizer
 
     recognizer = Recognizer(path, threads, runtime)
     face_input = recognizer.bundle.face_input
     image = recognizer.model_input(_face(face_input.size))
+    model = recognizer.bundle.read_model()
     return Loaded(
         infer=lambda: recognizer.interpreter.run("classify", image),
         logits=lambda images: recognizer.logits(images, prepared=True),
@@ -113,6 +129,9 @@ def _load_bundle(path: Path, threads: int, runtime: str | None) -> Loaded:
         labels=recognizer.labels,
         runtime=recognizer.runtime,
         delegate=asdict(recognizer.interpreter.delegate()),
+        batch=lambda images: graphs.batch(model, threads, runtime, images, len(recognizer.labels)),
+        pipeline=lambda photo: recognizer.predict(photo),
+        arena=lambda: graphs.arena_bytes(model, runtime),
     )
 
 
@@ -123,14 +142,8 @@ def _load_run(path: Path, threads: int) -> Loaded:
     against 18 ms for the teacher at 96 px, which would flatter every ratio to a run. The environment cannot change
     this, because training switches oneDNN on in it.
     """
-    os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
-    from edgeface.tensorflow_setup import quiet_tensorflow
-
-    quiet_tensorflow()
-    import tensorflow as tf
-
-    tf.config.threading.set_intra_op_parallelism_threads(threads)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
+    open_run(path)  # before TensorFlow takes its time
+    tf = _tensorflow(threads)
     from edgeface.models import load_run_model
 
     model, face_input, labels = load_run_model(path)
@@ -139,6 +152,17 @@ def _load_run(path: Path, threads: int) -> Loaded:
     one = classify.get_concrete_function(tf.TensorSpec((1, size, size, 3), tf.float32))
     image = tf.constant(face_input.normalise(_face(size))[None])
 
+    def batch(images: int) -> Callable[[], Any]:
+        many = classify.get_concrete_function(tf.TensorSpec((images, size, size, 3), tf.float32))
+        stack = tf.repeat(image, images, axis=0)
+        return lambda: many(stack).numpy()
+
+    def pipeline(photo: Path) -> str:
+        from edgeface.data.images import read_image
+
+        face = face_input.normalise(face_input.prepare(read_image(photo), photo))[None]
+        return labels[int(one(tf.constant(face)).numpy().argmax())]
+
     return Loaded(
         infer=lambda: one(image).numpy(),
         logits=lambda images: classify(tf.constant(face_input.normalise(images))).numpy(),
@@ -146,4 +170,20 @@ def _load_run(path: Path, threads: int) -> Loaded:
         labels=tuple(labels),
         runtime=f"TensorFlow {tf.__version__}",
         delegate={"name": "none", "operators": None, "of": None, "evidence": "TensorFlow's own kernels, oneDNN off"},
+        batch=batch,
+        pipeline=pipeline,
+        arena=lambda: None,
     )
+
+
+def _tensorflow(threads: int) -> Any:
+    """TensorFlow without oneDNN, on so many threads."""
+    os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
+    from edgeface.tensorflow_setup import quiet_tensorflow
+
+    quiet_tensorflow()
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    return tf

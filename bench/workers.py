@@ -25,7 +25,7 @@ class WorkerProcess:
 
     def __init__(self, name: str, path: Path) -> None:
         self.name = name
-        self._path = path
+        self.path = path
         self._started = time.monotonic()
         self._process = subprocess.Popen(
             [sys.executable, "-m", "edgeface.bench.worker"],
@@ -53,9 +53,13 @@ class WorkerProcess:
         self._process.kill()
         self._process.wait()
 
+    def close(self) -> None:
+        """End the process, which is not in the middle of a turn."""
+        self.__exit__(None)
+
     def load(self, threads: int, runtime: str | None, cores: list[int]) -> dict[str, Any]:
         """Load the target; `cold_start_ms` is from the start of the process to its first output."""
-        facts = self.ask(do="load", path=str(self._path), threads=threads, runtime=runtime, cores=cores)
+        facts = self.ask(do="load", path=str(self.path), threads=threads, runtime=runtime, cores=cores)
         return {"cold_start_ms": (facts.pop("first_output_at") - self._started) * 1e3, **facts}
 
     def turn(self, plan: Plan) -> list[float]:

@@ -1,4 +1,4 @@
-"""`edgeface bench`: how fast, how big and how accurate bundles and runs are."""
+"""`edgeface bench`: how fast, how big and how accurate bundles and runs are, here and on devices that are not here."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -15,50 +15,124 @@ from edgeface.cli.common import Json, Quiet, command, note, print_json
 
 @command
 def bench(
-    targets: Annotated[list[Path], typer.Argument(help="Bundles and runs (Keras).", metavar="BUNDLE_OR_RUN...")],
-    device: Annotated[str, typer.Option(help="Where: cpu is this machine.")] = "cpu",
-    threads: Annotated[int, typer.Option(min=1, help="CPU threads, each pinned to a core.")] = 1,
+    targets: Annotated[list[Path] | None, typer.Argument(help="Bundles and runs.", metavar="BUNDLE_OR_RUN...")] = None,
+    device: Annotated[
+        list[str] | None, typer.Option(help="cpu (default) is this machine, measured; others: `edgeface devices`.")
+    ] = None,
+    threads: Annotated[str, typer.Option(help="CPU threads, each pinned to a core; with commas: one row each.")] = "1",
     data: Annotated[Path | None, typer.Option(help="Dataset to measure the accuracy on.")] = None,
     split: Annotated[str, typer.Option(help="Split of the dataset.")] = "val",
     runs: Annotated[int, typer.Option(min=1, help="Inferences a target.")] = 200,
     seconds: Annotated[float, typer.Option(help="Seconds a target.")] = 10.0,
+    batch: Annotated[int, typer.Option(min=0, help="Images of the batch figure; 0: none.")] = 32,
     runtime: Annotated[str, typer.Option(help="litert, tflite, tf, or several with commas: one row each.")] = "",
+    per_op: Annotated[bool, typer.Option("--per-op", help="Time by type of operator and by block.")] = False,
+    result_file: Annotated[
+        Path | None, typer.Option("--from", help="Show this result again instead of measuring.")
+    ] = None,
+    compare: Annotated[Path | None, typer.Option(help="An older result, to compare with.")] = None,
+    fail_if: Annotated[
+        list[str] | None, typer.Option(help="Exit 1 when a row changed so: 'fps<0.95x' (new / old), 'accuracy<-0.5'.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Write the result as JSON to this file.")] = None,
     markdown: Annotated[Path | None, typer.Option(help="Write the tables as Markdown to this file.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="Write the rows as CSV to this file.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write charts and tables as one HTML page to this file.")] = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Measure speed, size, memory and, with `--data`, accuracy.
+    """Measure speed, size, memory and, with `--data`, accuracy; estimate them for devices that are not here.
 
-    Each target runs in a process of its own, warmed up and pinned to its cores, until it has `--runs` inferences (and a
-    second of them) or `--seconds`, whichever comes first, but never under 30 inferences. Several targets take turns in
-    20 rounds, so that their ratios hold on a busy machine too; ratios are to the first, with a 95 % interval.
+    On `cpu` each target runs in a process of its own, warmed up and pinned to its cores, until it has `--runs`
+    inferences (and two seconds of them) or `--seconds`, whichever comes first. Several targets take turns in 40 rounds,
+    in new processes after every fifth, so that their ratios hold on a busy machine too; ratios are to the first, with
+    a 99 % interval. Estimates carry their kind and error band.
 
     Examples:
 
         edgeface bench bundles/door
 
+        edgeface bench bundles/door --device cpu --device rpi4 --device rpi5 --html door.html
+
         edgeface bench runs/teacher bundles/door bundles/door-fp32 --data photos --out result.json
+
+        edgeface bench bundles/door --data photos --compare old.json --fail-if 'fps<0.95x' --fail-if 'accuracy<-0.5'
     """
-    from edgeface.bench import report
+    from edgeface.bench import compare as comparing
+    from edgeface.bench import document
+    from edgeface.errors import GateFailed, UsageError
+
+    conditions = comparing.parse_conditions(fail_if or [])
+    if conditions and compare is None:
+        raise UsageError("--fail-if needs --compare OLD.json")
+    old = None if compare is None else document.read(compare)
+    if result_file is not None:
+        if targets:
+            raise UsageError("--from shows a result again; give it without bundles")
+        result = document.read(result_file)
+    else:
+        options = (_devices(device), _numbers(threads), runtime, data, split, runs, seconds, batch, per_op)
+        result = _measure(targets or [], options, quiet=quiet)
+    found = None if old is None else comparing.compare(old, result, conditions)
+    _write(result, out, markdown, csv, html, quiet=quiet)
+    _show(result, found, as_json=as_json)
+    if found is not None and found.failed:
+        rows = ", ".join(f"{change.row} ({condition.text})" for condition, change in found.failed)
+        raise GateFailed(f"worse than {compare}: {rows}")
+
+
+def _measure(targets: list[Path], options: tuple[Any, ...], *, quiet: bool) -> dict[str, Any]:
     from edgeface.bench.latency import Plan
-    from edgeface.bench.runner import Settings, measure
+    from edgeface.bench.runner import measure
+    from edgeface.bench.settings import Settings
+
+    devices, threads, runtime, data, split, runs, seconds, batch, per_op = options
+    runtimes = tuple(name.strip() for name in runtime.split(",") if name.strip())
+    settings = Settings(devices, threads, runtimes, data, split, batch, per_op, Plan(runs, seconds))
+    return measure(targets, settings, None if quiet else _progress())
+
+
+def _write(
+    result: dict[str, Any], out: Path | None, markdown: Path | None, csv: Path | None, html: Path | None, *, quiet: bool
+) -> None:
+    """Write the views that were asked for."""
+    from edgeface.bench import page, report
     from edgeface.files import write_json, write_text
 
-    runtimes = tuple(name.strip() for name in runtime.split(",") if name.strip())
-    settings = Settings(device, threads, runtimes, data, split, Plan(runs, seconds))
-    result = measure(targets, settings, None if quiet else _progress())
     if out is not None:
         write_json(out, result)
-    if markdown is not None:
-        write_text(markdown, report.markdown(result))
-    if as_json:
-        print_json(result)
-    else:
-        sys.stdout.write(report.text(result))
-    for path in (out, markdown):
+    for path, view in ((markdown, report.markdown), (csv, report.csv_text), (html, page.html)):
+        if path is not None:
+            write_text(path, view(result))
+    for path in (out, markdown, csv, html):
         if path is not None:
             note(f"wrote {path}", quiet=quiet)
+
+
+def _show(result: dict[str, Any], found: Any, *, as_json: bool) -> None:
+    from edgeface.bench import compare as comparing
+    from edgeface.bench import report
+
+    if as_json:
+        print_json(result if found is None else {**result, "comparison": comparing.to_dict(found)})
+    else:
+        sys.stdout.write(report.text(result))
+        if found is not None:
+            sys.stdout.write("\nCompared with the old result\n" + comparing.text(found))
+
+
+def _devices(names: list[str] | None) -> tuple[str, ...]:
+    """Devices in the order given; commas are allowed as well."""
+    return tuple(part.strip() for name in names or ["cpu"] for part in name.split(",") if part.strip())
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    from edgeface.errors import UsageError
+
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise UsageError(f"--threads {text!r}: give numbers, for instance 1 or 1,2,4") from None
 
 
 def _progress() -> Callable[[str, int, int], None] | None:

@@ -87,7 +87,8 @@ def _quantize(run: Path, bundles: list[Path], faces: Path) -> None:
 
 
 def _bench(bundles: list[Path], faces: Path) -> dict:
-    from edgeface.bench.runner import Settings, measure
+    from edgeface.bench.runner import measure
+    from edgeface.bench.settings import Settings
 
     return measure(bundles, Settings(data=faces))
 

@@ -1,64 +1,23 @@
-"""Tables: aligned, at most 120 columns wide, and honest about what was not measured."""
+"""Tables: aligned, at most 120 columns wide, honest about what was not measured, estimates never bare."""
 
 from __future__ import annotations
 
+import csv
+import io
 from typing import Any
 
 import pytest
 
-from edgeface.bench import report
-from edgeface.bench.runner import DEFINITIONS
-
-
-def row(name: str, p50: float, **changes: Any) -> dict[str, Any]:
-    times = {"p50": p50, "p90": p50 * 1.1, "p99": p50 * 2, "mean": p50, "std": p50 / 10}
-    return {
-        "name": name,
-        "what": "bundle",
-        "mode": "float32",
-        "kind": "measured",
-        "runtime": "tflite-runtime 2.14.0",
-        "delegate": {"name": "XNNPACK", "operators": 164, "of": 164, "evidence": ""},
-        "runs": 200,
-        "latency_ms": times,
-        "fps": 1000 / p50,
-        "cold_start_ms": 300.0,
-        "first_inference_ms": 1.2,
-        "peak_rss_mb": 80.0,
-        "file_bytes": 4_500_000,
-        "accuracy": None,
-        "ratio": {"value": 41.234, "low": 39.9, "high": 42.55},
-        **changes,
-    }
-
-
-@pytest.fixture
-def result() -> dict[str, Any]:
-    measured = {"top1": 0.91234, "images": 500, "data": "people", "split": "val"}
-    return {
-        "date": "2030-01-01T00:00:00+00:00",
-        "edgeface": "0.1.0",
-        "machine": {"cpu": "A very long processor name " * 5, "cores": 2, "arch": "x86_64", "features": ["avx2", "fma"],
-                    "os": "Linux 6", "python": "3.11.7"},
-        "settings": {"device": "cpu", "threads": 1},
-        "definitions": DEFINITIONS,
-        "warnings": ["noise: load average 3.0"],
-        "rows": [
-            row("teacher", 123.4, what="run", ratio=None, runtime="TensorFlow 2.21.0", accuracy=measured,
-                delegate={"name": "none", "operators": None, "of": None, "evidence": ""}),
-            row("a-bundle-whose-name-" + "x" * 80, 2.994),
-            row("small", 0.08, peak_rss_mb=None),
-        ],
-    }  # fmt: skip
+from edgeface.bench import cells, report
 
 
 def test_text_fits_and_is_aligned(result: dict[str, Any]) -> None:
     text = report.text(result)
     assert max(map(len, text.splitlines())) <= 120
-    tables = [block.splitlines() for block in text.split("\n\n") if block.startswith("model")]
-    assert len(tables) == 2
+    tables = [block.splitlines() for block in text.split("\n\n") if "\nmodel" in "\n" + block]
+    assert len(tables) == 5
     for table in tables:
-        assert len(table) == 5
+        table = table[table[0][:5] != "model" :]
         starts = [index for index, mark in enumerate(table[1]) if mark == "-" and table[1][index - 1 : index] != "-"]
         for line in table[2:]:
             assert all(line[start - 2 : start] == "  " for start in starts[1:])
@@ -69,19 +28,49 @@ def test_text_says_everything(result: dict[str, Any]) -> None:
     for part in (
         "41.2x (39.9-42.5)", "91.23 %", "not measured", "XNNPACK 164/164 ops", "Keras float32", "measured",
         "noise: load average", "500 images: people, split val", "tflite-runtime 2.14.0", "2.99", "123", "4.50",
+        "int8 is slow here", "calibrated-estimate", "needs 2.1 MB of RAM, the board has 1 MB", "(x32)", "1.29",
+        "Time by operator: small on cpu", "Time by block: small on cpu", "75.0 %", "by the stopwatch",
     ):  # fmt: skip
         assert part in text
 
 
+def test_an_estimate_never_stands_without_its_band(result: dict[str, Any]) -> None:
+    board, full = result["rows"][3], result["rows"][4]
+    assert (cells.time(board), cells.band(board), cells.fps(board)) == ("~12.5", "10.0-15.0", "66.7-100.0")
+    assert (cells.time(full), cells.band(full), cells.fps(full)) == ("-", "-", "-")
+    for view in (report.text(result), report.markdown(result)):
+        line = next(line for line in view.splitlines() if "rpi4" in line and "calibrated-estimate" in line)
+        assert "~12.5" in line
+        assert "10.0-15.0" in line
+        assert "66.7-100.0" in line
+
+
 def test_markdown_has_the_same_cells(result: dict[str, Any]) -> None:
     lines = report.markdown(result).splitlines()
-    cells = [line for line in lines if line.startswith("|")]
-    assert len(cells) == 10
-    assert len({line.count("|") for line in cells[:5]}) == 1
-    assert "x" * 80 in cells[3]
+    first = [line for line in lines if line.startswith("|")][:7]
+    assert len({line.count("|") for line in first}) == 1
+    assert "x" * 80 in first[3]
     assert "- noise: load average 3.0" in lines
+
+
+def test_csv_holds_plain_numbers(result: dict[str, Any]) -> None:
+    rows = list(csv.DictReader(io.StringIO(report.csv_text(result))))
+    assert [row["device"] for row in rows] == ["cpu", "cpu", "cpu", "rpi4", "cortex-m7"]
+    board, full = rows[3], rows[4]
+    assert (float(board["ms"]), float(board["band_low_ms"]), float(board["band_high_ms"])) == (12.5, 10, 15)
+    assert float(board["top1"]) == pytest.approx(0.91234)
+    assert (full["ms"], full["fps"], full["fits"]) == ("", "", "False")
+    assert float(rows[0]["p99_ms"]) == pytest.approx(246.8)
+    assert float(rows[1]["rss_init_mb"]) == 75
 
 
 def test_one_row_has_no_word_on_ratios(result: dict[str, Any]) -> None:
     result["rows"] = result["rows"][:1]
     assert "vs first:" not in report.text(result)
+
+
+def test_only_simulated_rows_need_no_measured_tables(result: dict[str, Any]) -> None:
+    result["rows"] = result["rows"][3:]
+    text = report.text(result)
+    assert "Measured" not in text
+    assert "cortex-m7" in text

@@ -1,0 +1,93 @@
+"""Comparing two results: what changed, and which conditions that meets."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+
+from edgeface.bench import compare
+from edgeface.errors import UsageError
+
+
+def failures(old: dict[str, Any], new: dict[str, Any], *conditions: str) -> list[tuple[str, str]]:
+    found = compare.compare(old, new, compare.parse_conditions(conditions))
+    return [(condition.text, change.row) for condition, change in found.failed]
+
+
+@pytest.fixture
+def slower(result: dict[str, Any]) -> dict[str, Any]:
+    """The same with `small` on rpi4 10 % slower and `small` on cpu 0.6 points less accurate."""
+    new = copy.deepcopy(result)
+    board = new["rows"][3]
+    board["ms"] *= 1.1
+    board["fps"] /= 1.1
+    new["rows"][2]["accuracy"]["top1"] -= 0.006
+    return new
+
+
+def test_equal_results_fail_nothing(result: dict[str, Any]) -> None:
+    assert failures(result, copy.deepcopy(result), "fps<1x", "accuracy<0", "latency>1x", "size>0") == []
+
+
+def test_the_rows_that_changed_fail(result: dict[str, Any], slower: dict[str, Any]) -> None:
+    assert failures(result, slower, "fps<0.95x", "accuracy<-0.5") == [
+        ("fps<0.95x", "small on rpi4"),
+        ("accuracy<-0.5", "small on cpu"),
+    ]
+    assert failures(result, slower, "fps<0.9x", "accuracy<-0.7", "size>1.01x") == []
+    assert failures(result, slower, "latency>1") == [("latency>1", "small on rpi4")]
+    assert failures(slower, result, "fps<0.95x") == []
+
+
+def test_instruction_counts_decide_where_both_have_them(result: dict[str, Any], slower: dict[str, Any]) -> None:
+    result["rows"][3]["details"] = {"instructions": 100_000_000}
+    slower["rows"][3]["details"] = {"instructions": {"vector_mac": 40_000_000, "other": 60_001_000}}
+    assert failures(result, slower, "fps<0.95x") == []
+    slower["rows"][3]["details"] = {"instructions": {"total": 110_000_000, "other": 70_000_000}}
+    assert failures(result, slower, "fps<0.95x", "instructions>1.05x") == [
+        ("fps<0.95x", "small on rpi4"),
+        ("instructions>1.05x", "small on rpi4"),
+    ]
+    assert "by instruction count" in compare.text(compare.compare(result, slower, []))
+
+
+def test_a_row_that_no_longer_runs_fails(result: dict[str, Any]) -> None:
+    new = copy.deepcopy(result)
+    new["rows"][3] |= {"ms": None, "band_ms": None, "fps": None, "fps_band": None, "fits": False}
+    assert failures(result, new, "latency>2x") == [("latency>2x", "small on rpi4")]
+    assert "no time any more" in compare.text(compare.compare(result, new, []))
+
+
+def test_rows_apart_and_other_machines_are_said(result: dict[str, Any]) -> None:
+    new = copy.deepcopy(result)
+    new["machine"]["cpu"] = "another"
+    new["rows"][3]["device"] = "rpi5"
+    remarks = compare.compare(result, new, []).remarks
+    assert remarks[:2] == ("only in the old result: small on rpi4", "only in the new result: small on rpi5")
+    assert "different machines" in remarks[2]
+
+
+def test_a_runtime_update_is_still_the_same_row(result: dict[str, Any]) -> None:
+    new = copy.deepcopy(result)
+    new["rows"][1]["runtime"] = "tflite-runtime 2.15.0"
+    assert not any("a-bundle" in remark for remark in compare.compare(result, new, []).remarks)
+
+
+def test_checks_that_could_not_fail_are_refused(result: dict[str, Any]) -> None:
+    other = copy.deepcopy(result)
+    for row in other["rows"]:
+        row["accuracy"] = None
+    with pytest.raises(UsageError, match="measure both with --data"):
+        failures(result, other, "accuracy<-0.5")
+    for row in other["rows"]:
+        row["device"] = "elsewhere"
+    with pytest.raises(UsageError, match="no row in common"):
+        failures(result, other)
+
+
+@pytest.mark.parametrize("text", ["fps", "fps<", "fps=1", "speed<1x", "fps<0.95y", "fps<nan", "", "accuracy<--1"])
+def test_conditions_that_say_nothing(text: str) -> None:
+    with pytest.raises(UsageError, match="write METRIC<LIMIT"):
+        compare.parse_conditions([text])
