@@ -14,8 +14,6 @@ from edgeface.errors import UsageError
 def _instructions(row: dict[str, Any]) -> float | None:
     """Instructions of one inference, where the backend counted them."""
     found = row["details"].get("instructions")
-    if isinstance(found, dict):
-        found = found.get("total", sum(value for value in found.values() if isinstance(value, (int, float))))
     return float(found) if isinstance(found, (int, float)) and found > 0 else None
 
 
@@ -163,6 +161,9 @@ def _changes(old: dict[str, Any], new: dict[str, Any]) -> list[Change]:
         if metric in ("fps", "latency") and counts[0] and counts[1]:
             ratio = counts[0] / counts[1] if metric == "fps" else counts[1] / counts[0]
             by = " by instruction count"
+        if metric in ("fps", "latency") and new["kind"] != MEASURED:  # an estimate never stands bare
+            low, high = new["fps_band"] if metric == "fps" else new["band_ms"]
+            by += f", {new['kind']}, now within {low:.4g}-{high:.4g}"
         found.append(Change(_title(new), metric, before, after, ratio, by))
     return found
 

@@ -67,12 +67,11 @@ def test_bundles_and_the_same_twice(tiny_bundles: dict[str, Path], tmp_path: Pat
 
 
 def test_every_group_of_rounds_has_new_processes(tiny_bundle: Path, tmp_path: Path) -> None:
-    result = measure([tiny_bundle, tiny_bundle], Settings(plan=Plan(30, 0.1, rounds=8), batch=0))
+    result = measure([tiny_bundle], Settings(plan=Plan(30, 0.1, rounds=8), batch=0))
     check_schema(result, tmp_path)
-    first, again = result["rows"]
-    assert first["processes"] == again["processes"] == 8
-    assert first["warm_up_runs"] >= 8 * 4
-    assert again["ratio"]["low"] <= again["ratio"]["value"] <= again["ratio"]["high"]
+    (row,) = result["rows"]
+    assert row["processes"] == 8
+    assert row["warm_up_runs"] >= 8 * 4
 
 
 def test_accuracy_in_the_same_row(tiny_bundles: dict[str, Path], tiny_data: Path, tmp_path: Path) -> None:
