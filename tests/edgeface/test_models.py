@@ -1,5 +1,7 @@
 """The networks against the reference system's counts."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,7 @@ quiet_tensorflow()
 import tf_keras
 
 from edgeface.models import inception_resnet_v1, squeezenext_23v5
+from edgeface.models.squeezenext import uniform_widths
 from edgeface.models.summary import multiply_adds, trainable_parameters, weight_bytes
 
 
@@ -26,6 +29,27 @@ def test_trainable_parameters_are_the_reference_systems(build, trainable, embedd
     assert model.output["embedding"].shape == (None, embedding)
     assert model.output["logits"].shape == (None, 2360)
     tf_keras.backend.clear_session()
+
+
+def test_a_width_list_rebuilds_the_published_network_and_narrower_ones():
+    widths = uniform_widths(1.0)
+    assert widths["stages"] == [32, 64, 128, 256]
+    assert [len(stage) for stage in widths["blocks"]] == [2, 4, 14, 1]
+    assert widths["blocks"][2][5] == [64, 32, 64, 64]
+    whole = squeezenext_23v5(2360, widths=json.loads(json.dumps(widths)))
+    assert trainable_parameters(whole) == 1_106_456
+    tf_keras.backend.clear_session()
+    narrow = {"stem": 8, "stages": [6, 5, 4, 3], "blocks": [[[3, 2, 4, 5]], [], [], []]}
+    model = squeezenext_23v5(3, size=32, widths=narrow)
+    assert model.get_layer("stage1_block1_3x1").kernel.shape == (3, 1, 2, 4)
+    assert model.get_layer("stage1_block1_expand").kernel.shape == (1, 1, 5, 6)
+    assert model.get_layer("head").kernel.shape == (1, 1, 3, 128)
+
+
+@pytest.mark.parametrize("broken", [{"stem": 0}, {"stages": [8, 8]}, {"blocks": [[[1, 2, 3]], [], [], []]}])
+def test_a_width_list_that_is_none_is_refused(broken):
+    with pytest.raises(ValueError, match="width list"):
+        squeezenext_23v5(3, size=32, widths={**uniform_widths(0.25, (1, 0, 0, 0)), **broken})
 
 
 def test_multiply_adds_and_bytes_of_a_small_network_by_hand():
