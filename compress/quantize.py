@@ -126,7 +126,7 @@ def quantize(request: Request) -> Outcome:
     clock = _Clock()
     run = open_run(request.run)
     out = request.out or Path("bundles") / f"{run.path.resolve().name}-{request.mode}"
-    _check_out(out)
+    check_out(out)
     _check_trained(request, run)
     dataset = dataset_of(run, request.data)
     tf_keras.utils.set_random_seed(request.seed)
@@ -206,7 +206,7 @@ def _check_trained(request: Request, run: Run) -> None:
         raise UsageError(f"{run.path} was trained for int8 already, its float layers are settled; leave --float-layers")
 
 
-def _check_out(out: Path) -> None:
+def check_out(out: Path) -> None:
     """Refuse, before minutes are spent, a folder that the bundle cannot be written to."""
     if out.exists() and not is_bundle(out) and not (out.is_dir() and not any(out.iterdir())):
         raise UsageError(f"{out} exists and is not a bundle; choose another folder with --out")

@@ -48,7 +48,7 @@ def bundle(taught, tmp_path_factory):
 
 
 def test_teacher_student_and_this_model(bundle, taught):
-    assert [step["step"] for step in bundle.chain] == ["student", "student", "int8"]
+    assert [step["step"] for step in bundle.chain] == ["teacher", "student", "int8"]
     teacher, student, int8 = bundle.chain
     assert teacher["name"] == "teacher"
     model = load_model(open_run(taught))
@@ -90,7 +90,7 @@ def test_recorded_steps_come_first(taught, tmp_path):
 
 def test_the_card_shows_it(bundle):
     card = (bundle.path / "MODEL_CARD.md").read_text()
-    rows = [line for line in card.splitlines() if line.startswith(("| student |", "| int8 |"))]
+    rows = [line for line in card.splitlines() if line.startswith(("| teacher |", "| student |", "| int8 |"))]
     assert len(rows) == 3
     assert "not measured" in rows[0]
     assert rows[2].split("|")[6].strip() == "20.0"
