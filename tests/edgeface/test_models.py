@@ -10,7 +10,7 @@ from edgeface.tensorflow_setup import quiet_tensorflow
 quiet_tensorflow()
 import tf_keras
 
-from edgeface.models import inception_resnet_v1, squeezenext_23v5
+from edgeface.models import inception_resnet_v1, mobilefacenet, mobilefacenet_prelu, squeezenext_23v5
 from edgeface.models.squeezenext import uniform_widths
 from edgeface.models.summary import multiply_adds, trainable_parameters, weight_bytes
 
@@ -29,6 +29,29 @@ def test_trainable_parameters_are_the_reference_systems(build, trainable, embedd
     assert model.output["embedding"].shape == (None, embedding)
     assert model.output["logits"].shape == (None, 2360)
     tf_keras.backend.clear_session()
+
+
+def test_mobilefacenet_has_the_published_size():
+    """Less than a million parameters and 221 million multiply-adds (Chen et al. 2018); ports count 1,003,136."""
+    model = mobilefacenet_prelu(51, size=112)
+    classifier = 129 * 51
+    assert trainable_parameters(model) - classifier == 1_003_136
+    assert multiply_adds(model) == pytest.approx(221e6, rel=0.01)
+    tf_keras.backend.clear_session()
+    model = mobilefacenet(51, size=112)
+    assert trainable_parameters(model) - classifier == 1_003_136 - 7_552  # a slope for every channel
+    assert {type(layer).__name__ for layer in model.layers} >= {"DepthwiseConv2D", "Add"}
+    assert not any(isinstance(layer, tf_keras.layers.PReLU) for layer in model.layers)
+    tf_keras.backend.clear_session()
+
+
+def test_mobilefacenet_takes_other_sizes():
+    small = ((2, 64, 1, 2), (2, 128, 1, 2))
+    model = mobilefacenet(3, size=40, bottlenecks=small)
+    outputs = model(np.ones((2, 40, 40, 3), np.float32))
+    assert outputs["embedding"].shape == (2, 128)
+    assert outputs["logits"].shape == (2, 3)
+    assert multiply_adds(model) > 0
 
 
 def test_a_width_list_rebuilds_the_published_network_and_narrower_ones():
