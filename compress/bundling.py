@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -12,20 +11,20 @@ from typing import Any
 import numpy as np
 import tf_keras
 
-from edgeface.bundle import write_bundle
+from edgeface.bundle import store_thresholds, write_bundle
 from edgeface.compress import calibration
 from edgeface.compress.audit import Audit
 from edgeface.compress.chain import run_chain
 from edgeface.compress.checks import CalibrationCheck, check_calibration
 from edgeface.compress.export import INTEGER_MODES, to_tflite
+from edgeface.compress.goal import MeasureFps
 from edgeface.data.dataset import FaceDataset
 from edgeface.embedder import Recognizer
 from edgeface.metrics import cosine_summary, top_k
 from edgeface.run import Run
+from edgeface.thresholds import Threshold
 from edgeface.train.batches import Images
-
-MeasureFps = Callable[[Sequence[Path]], Sequence[float | None]]
-"""Frames a second of some bundles, measured in one run; None for one that does not fit the device."""
+from edgeface.verification import count_all_pairs, curve_of, thresholds_of
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ class Work:
 
 def write(work: Work, model: bytes, out: Path, settings: dict[str, Any], note: str) -> dict[str, Any]:
     """Measure a .tflite file, write its bundle with everything known of it, and return the figures of an `Outcome`."""
-    measured = _measure(work, model)
+    measured, thresholds = _measure(work, model)
     chain = run_chain(work.run, work.model)
     chain[-1] |= {"accuracy": measured["float_accuracy"], "images": len(work.validation)}
     own = {"step": work.mode, "name": out.name, "network": work.run.network, "accuracy": measured["accuracy"]}
@@ -56,13 +55,14 @@ def write(work: Work, model: bytes, out: Path, settings: dict[str, Any], note: s
         "before": measured["float_accuracy"],
         "after": measured["accuracy"],
         "images": len(work.validation),
-        "data": f"{work.dataset.root.resolve().name}, val",
+        "data": _data_name(work),
         "embedding_cosine": measured["cosine"],
     }
     write_bundle(
         out, model, work.run.identities, work.run.face_input, work.mode,
         accuracy=accuracy, source=_source(work, settings), note=note, chain=chain,
     )  # fmt: skip
+    store_thresholds(out, thresholds)
     return {**measured, "chain": tuple(chain)}
 
 
@@ -86,18 +86,29 @@ def warnings(work: Work, found: Audit, checked: CalibrationCheck | None) -> tupl
     return (*said, *(checked.warnings() if checked else ()))
 
 
-def _measure(work: Work, model: bytes) -> dict[str, Any]:
-    """Run the bundle, as a device would, on the validation images and compare it with the float network's outputs."""
+def _measure(work: Work, model: bytes) -> tuple[dict[str, Any], tuple[Threshold, ...]]:
+    """Run the bundle, as a device would, on the validation images and compare it with the float network's outputs.
+
+    The thresholds are of all pairs of those images: of people it knows. `edgeface calibrate` measures those of others.
+    """
     with tempfile.TemporaryDirectory() as folder:
         bundle = write_bundle(Path(folder) / "bundle", model, work.run.identities, work.run.face_input, work.mode)
         recognizer = Recognizer(bundle, threads=work.threads)
         logits = recognizer.logits(work.validation.images, prepared=True)
         embedding = recognizer.embed(work.validation.images, prepared=True)
-    return {
+    figures = {
         "float_accuracy": top_k(work.reference["logits"], work.validation.labels),
         "accuracy": top_k(logits, work.validation.labels),
         "cosine": cosine_summary(work.reference["embedding"], embedding),
     }
+    counts = count_all_pairs(embedding, work.validation.labels)
+    if not all(counts.pairs):  # one photo a person: nothing to compare
+        return figures, ()
+    return figures, thresholds_of(curve_of(counts), f"{_data_name(work)}, people it was trained on")[0]
+
+
+def _data_name(work: Work) -> str:
+    return f"{work.dataset.root.resolve().name}, val"
 
 
 def _add_fps(work: Work, model: bytes, chain: list[dict[str, Any]], measure: MeasureFps) -> None:

@@ -14,9 +14,9 @@ import tf_keras
 from edgeface.bundle import is_bundle
 from edgeface.compress import bundling, calibration, qat_run
 from edgeface.compress.audit import audit
-from edgeface.compress.bundling import MeasureFps
 from edgeface.compress.export import INTEGER_MODES, check_options, to_tflite
 from edgeface.compress.float_layers import resolve
+from edgeface.compress.goal import MeasureFps
 from edgeface.compress.qat import Plan, fine_tune
 from edgeface.compress.qat_model import check_quantizable, fake_quantized
 from edgeface.compress.teaching import lesson

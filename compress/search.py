@@ -8,11 +8,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from edgeface.bundle import open_bundle, write_bundle
+from edgeface.bundle import open_bundle, store_thresholds, write_bundle
 from edgeface.compress import calibration
 from edgeface.compress.budget import Budget
-from edgeface.compress.bundling import MeasureFps
+from edgeface.compress.goal import Goal, MeasureFps
 from edgeface.compress.pareto import draw, pareto_front
+from edgeface.compress.prune import Request as PruneRequest
+from edgeface.compress.prune import prune
 from edgeface.compress.qat import Plan
 from edgeface.compress.quantize import Request as QuantizeRequest
 from edgeface.compress.quantize import check_out, dataset_of, quantize
@@ -20,7 +22,9 @@ from edgeface.compress.shapes import measure_shapes
 from edgeface.errors import GateFailed, UsageError
 from edgeface.files import write_json
 from edgeface.models import load_model
+from edgeface.recipe import load_recipe
 from edgeface.run import open_run
+from edgeface.train.recipes import recipe_path
 from edgeface.train.session import load_split
 
 FORMAT, VERSION = "edgeface-compress", 1
@@ -32,9 +36,9 @@ HOPE = 3.0
 
 @dataclass(frozen=True)
 class Request:
-    """What the user asked for. `work` is the folder of the tries, `keeps` shares of the MACs, the first 1.0; `epochs`
-    of fine-tuning after pruning and `plan` of training for int8. `everything` tries what is left after the first fit.
-    `fps` measures bundles side by side."""
+    """What the user asked for. `work` is the folder of the tries, `keeps` shares of the MACs, the first 1.0; pruning
+    takes `rounds` of `epochs` of fine-tuning, `plan` is that of training for int8. `everything` tries what is left
+    after the first fit. `fps` measures bundles side by side."""
 
     run: Path
     budget: Budget
@@ -45,7 +49,8 @@ class Request:
     data: Path | None = None
     keeps: tuple[float, ...] = KEEPS
     modes: tuple[str, ...] = MODES
-    epochs: int = 10
+    epochs: int = 6
+    rounds: int = 4
     plan: Plan = field(default_factory=Plan)
     calibration: int = calibration.DEFAULT
     align: int = 8
@@ -113,8 +118,8 @@ def _check(request: Request) -> None:
     unknown = [mode for mode in request.modes if mode not in MODES]
     if unknown or not request.modes or request.modes[0] != "int8":
         raise UsageError("--modes: give int8, or int8,qat")
-    if request.epochs < 1:
-        raise UsageError(f"--epochs {request.epochs}: a pruned network needs at least 1 epoch of fine-tuning")
+    if request.epochs < 1 or request.rounds < 1:
+        raise UsageError("--epochs and --rounds must be 1 or more: a pruned network needs fine-tuning")
     request.plan.check()
     calibration.check_count(request.calibration)
 
@@ -127,8 +132,8 @@ def _claim(request: Request) -> None:
     # Not the budget: other limits may use the same tries.
     settings = {
         "weights": run.info["weights_sha256"], "data": dataset.content_hash(), "teacher": teacher,
-        "epochs": request.epochs, "plan": asdict(request.plan), "calibration": request.calibration,
-        "align": request.align, "seed": request.seed, "device": request.device,
+        "epochs": request.epochs, "rounds": request.rounds, "plan": asdict(request.plan),
+        "calibration": request.calibration, "align": request.align, "seed": request.seed, "device": request.device,
     }  # fmt: skip
     place = request.work / "settings.json"
     if not place.exists():
@@ -229,6 +234,23 @@ def _outcome(request: Request, row: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+def _pruned(request: Request, keep: float) -> Path:
+    """The run pruned to this share of its MACs, finished or gone on with. Ctrl-C stops the search, too."""
+    request.say(f"keep-{keep:g}: pruning and fine-tuning")
+    base = load_recipe(open_run(request.run).recipe, "student")
+    recipe = load_recipe(recipe_path("prune")[0], "student", [f"stage1.epochs={request.epochs}"], base)
+    outcome = prune(
+        PruneRequest(
+            request.run, request.work / f"keep-{keep:g}", recipe, "prune", Goal("macs", keep), data=request.data,
+            teacher=request.teacher, rounds=request.rounds, align=request.align, seed=request.seed,
+            quiet=request.quiet,
+        )
+    )  # fmt: skip
+    if outcome.stopped:
+        raise KeyboardInterrupt
+    return outcome.run
+
+
 def _write_chosen(request: Request, row: dict[str, Any]) -> None:
     """The chosen try's bundle at the place asked for, with the measured fps in its chain and card."""
     tried = open_bundle(request.work / row["try"])
@@ -238,6 +260,7 @@ def _write_chosen(request: Request, row: dict[str, Any]) -> None:
         request.out, tried.read_model(), tried.labels, tried.face_input, tried.mode,
         accuracy=tried.accuracy, source={**tried.source, "budget": budget}, note=tried.note, chain=chain,
     )  # fmt: skip
+    store_thresholds(request.out, tried.thresholds)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -39,7 +39,7 @@ from edgeface.train.session import load_split
 FORMAT, VERSION = "edgeface-sensitivity", 1
 SHARES = (0.25, 0.5, 0.75)
 SMALLEST = 32
-_BATCH = 64
+_BATCH = 256
 _CALIBRATION = 128
 
 
@@ -227,7 +227,7 @@ def _int8_kernels(model: tf_keras.Model, unit: Unit) -> Iterator[None]:
 
 def _prune_change(model: tf_keras.Model, unit: Unit, share: float) -> Change:
     """Zero the least important channels of each of the unit's groups."""
-    masks = {}
+    masks: dict[str, tf.Tensor] = {}
     for group in unit.prunes:
         mask = tf.constant(kept_channels(importance(model, group), share))
         masks |= {followed_by(model, name)[-1]: mask for name in group}

@@ -11,11 +11,10 @@ import numpy as np
 import tf_keras
 
 from edgeface.bundle import write_bundle
-from edgeface.compress.bundling import MeasureFps
-from edgeface.compress.channels import cost_of, group_sizes, remove_channels, widths_of
+from edgeface.compress.channels import widths_of
 from edgeface.compress.export import to_tflite
+from edgeface.compress.goal import MeasureFps, narrowed
 from edgeface.compress.importance import channel_importance
-from edgeface.compress.selection import floors_of, select
 from edgeface.errors import UsageError
 from edgeface.models.summary import multiply_adds
 from edgeface.run import Run
@@ -46,7 +45,7 @@ def measure_shapes(
             say(f"exporting the shape of {keep:g} of the MACs")
             row: dict[str, Any] = {"keep": keep, "macs": None, "size": None, "fps": None, "speedup": None}
             try:
-                narrow = model if keep == 1.0 else narrowed(run, model, train, keep, align)
+                narrow = model if keep == 1.0 else _narrow(run, model, train, keep, align)
                 content = to_tflite(narrow, "int8", calibration=calibration)
                 bundles.append(
                     write_bundle(Path(folder) / f"{keep:g}", content, run.identities, run.face_input, "int8").path
@@ -64,11 +63,7 @@ def measure_shapes(
     return rows
 
 
-def narrowed(run: Run, model: tf_keras.Model, train: Images, keep: float, align: int) -> tf_keras.Model:
+def _narrow(run: Run, model: tf_keras.Model, train: Images, keep: float, align: int) -> tf_keras.Model:
     """The network with this share of its MACs, untrained. Raises UsageError when it cannot get so narrow."""
-    widths = widths_of(run)
-    cost = cost_of(widths, model.input_shape[1], len(run.identities), "macs")
-    scores = channel_importance(model, widths, "bn", train, run.face_input)
-    sizes = group_sizes(widths)
-    kept = select(scores, cost, keep * cost.total(sizes), align=align, floors=floors_of(sizes, align))
-    return remove_channels(model, run.network, run.build, widths, kept)[0]
+    scores = channel_importance(model, widths_of(run), "bn", train, run.face_input)
+    return narrowed(run, model, run, "macs", keep, scores, align)[0]

@@ -24,7 +24,7 @@ def main(work: Path, out: Path) -> None:
     """Write the table and the figures behind it."""
     results = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(work.glob("*.json"))}
     figures = collect(results)
-    write_json(out / "compression.json", {"figures": figures, "results": results})
+    write_json(out / "compression.json", {"figures": figures, "results": _public(results)})
     write_text(out / "compression.md", render(figures))
 
 
@@ -59,7 +59,7 @@ def collect(results: dict[str, Any]) -> Figures:
             for mode in modes
         },
         "peer": _peer(results.get("bench-peer")),
-        "seconds_int8": results.get("seconds-int8", {}).get("wall"),
+        "seconds_int8": results.get("seconds-timed-int8", {}).get("wall"),
         "seconds_qat": _qat_seconds(results.get("timed-qat")),
         "seconds_int8_parts": results.get("timed-int8", {}).get("seconds"),
         "seconds_qat_parts": results.get("timed-qat", {}).get("seconds"),
@@ -114,6 +114,15 @@ def render(figures: Figures) -> str:
     return "\n".join(
         ["# Compression", "", head, "", *lines, "", "Where the time goes, s. " + "; ".join(parts) + ".", ""]
     )
+
+
+def _public(value: Any) -> Any:
+    """Without the paths of the machine that the figures were measured on."""
+    if isinstance(value, dict):
+        return {key: _public(entry) for key, entry in value.items() if key not in ("bundle", "run")}
+    if isinstance(value, list):
+        return [_public(entry) for entry in value]
+    return value
 
 
 def _seeds(results: dict[str, Any], name: str, read: Callable[[dict[str, Any]], float]) -> list[float] | None:

@@ -28,7 +28,8 @@ def compress(
     device: Annotated[str, typer.Option(help="Where fps counts; cpu is this machine. See 'edgeface bench'.")] = "cpu",
     keep: Annotated[str, typer.Option(help="Shares of the MACs to try.")] = "1,0.8,0.6,0.4,0.25",
     modes: Annotated[str, typer.Option(help="int8, or int8,qat.")] = "int8,qat",
-    epochs: Annotated[int, typer.Option(help="Epochs of fine-tuning after pruning.")] = 10,
+    rounds: Annotated[int, typer.Option(help="Rounds of pruning and fine-tuning.")] = 4,
+    epochs: Annotated[int, typer.Option(help="Epochs of fine-tuning in a round.")] = 6,
     qat_epochs: Annotated[int, typer.Option(help="Epochs of training for int8.")] = 5,
     align: Annotated[int, typer.Option(help="Widths are multiples of this.", min=1)] = 8,
     everything: Annotated[bool, typer.Option("--all", help="Go on after the first fit, for the whole front.")] = False,
@@ -69,8 +70,8 @@ def compress(
         run, limits, out or Path("bundles") / f"{run.resolve().name}-compressed",
         work or run.parent / f"{run.resolve().name}-compress", fps_on(device, threads),
         teacher=teacher, data=data, keeps=keeps, modes=tuple(part.strip() for part in modes.split(",")),
-        epochs=epochs, plan=Plan(epochs=qat_epochs), align=align, everything=everything, seed=seed, note=about,
-        device=device, quiet=quiet or as_json,
+        epochs=epochs, rounds=rounds, plan=Plan(epochs=qat_epochs), align=align, everything=everything, seed=seed,
+        note=about, device=device, quiet=quiet or as_json,
     )  # fmt: skip
     result = search(request)
     if as_json:

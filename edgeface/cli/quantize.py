@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from edgeface.compress.quantize import Outcome
 
 
+_SHOWN_OUTLIERS = 5
+
+
 def register(app: typer.Typer) -> None:
     """Add the command to the application."""
     app.command("quantize")(quantize)
@@ -111,4 +114,7 @@ def _print(outcome: Outcome) -> None:
     )
     near = f"mean {cosine['mean']:.4f}, 1st percentile {cosine['p1']:.4f}, min {cosine['min']:.4f}"
     print(f"  cosine   {near}, of the embeddings to the float network's")
+    for outlier in (outcome.calibration or {}).get("outliers", ())[:_SHOWN_OUTLIERS]:
+        limits = f"{outlier['low']:.3g}..{outlier['high']:.3g}, {outlier['stretch']:.1f} times that of 99 % of images"
+        print(f"  range    {outlier['layer']}: {limits} (calibration image {outlier['image']})")
     print(f"  time     {spent}")

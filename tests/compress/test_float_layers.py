@@ -64,6 +64,7 @@ def test_refusals(student, text, found, message):
         resolve(student, text, found)
 
 
+@pytest.mark.slow
 def test_they_are_floats_in_the_file(student, samples):
     names = resolve(student, "first,last")
     floats = audit(to_tflite(fake_quantized(student, samples, (-1.0, 1.0), float_layers=names), "qat")).float_operators

@@ -19,6 +19,7 @@ from tf_keras import layers
 
 from edgeface.compress.sensitivity import Request, measure_sensitivity, read_audit
 from edgeface.compress.units import cuts, importance, kept_channels, prune_groups, run_layers, split_units
+from edgeface.models import mobilefacenet
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +56,18 @@ def test_depthwise_convolutions_share_channels_and_concatenations_none():
     assert whole.get_layer("b") is model.get_layer("b")
 
 
+def test_units_of_another_network():
+    units = {unit.name: unit for unit in split_units(mobilefacenet(5, size=32, bottlenecks=((2, 16, 2, 1),)), "block")}
+    assert [name for name in units if name.startswith("group")] == ["group1_block1", "group1_block2"]
+    # The depthwise convolution keeps the channels of the one before it; what is added up goes together.
+    assert units["group1_block1"].prunes == (
+        ("group1_block1_expand", "group1_block1_depthwise"),
+        ("group1_block1_project", "group1_block2_project"),
+    )
+    assert units["stem"].prunes == (("stem", "stem_depthwise"),)
+    assert units["projection"].prunes == ()
+
+
 def test_running_on_from_a_cut_is_running_it_whole(student, samples):
     expected = student(samples[:4], training=False)
     assert len(cuts(student)) > 10
@@ -84,6 +97,7 @@ def test_each_unit_alone(audit, student):
     assert worst < 0.95  # half of some layer's channels is not
 
 
+@pytest.mark.slow
 def test_it_leaves_the_network_as_it_was(student_run, student):
     before = student.get_weights()
     again = [measure_sensitivity(Request(student_run, images=32, shares=(), quiet=True)) for _ in range(2)]
@@ -97,6 +111,7 @@ def test_refuses(student_run, options, message):
         measure_sensitivity(Request(student_run, **options))
 
 
+@pytest.mark.slow
 def test_command_writes_json_and_picture(student_run, tmp_path):
     out = tmp_path / "audit.json"
     arguments = ["sensitivity", str(student_run), "--images", "32", "--shares", "0.5", "--out", str(out), "--quiet"]
