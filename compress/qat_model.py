@@ -15,35 +15,20 @@ import tensorflow as tf
 import tf_keras
 
 from edgeface.compress.calibration import input_range
+from edgeface.compress.preflight import check_quantizable
 from edgeface.compress.ranges import batch_means, extremes
-from edgeface.errors import RunError, UsageError
+from edgeface.compress.sparse import scheme_for
+from edgeface.errors import RunError
 from edgeface.tensorflow_setup import silenced_stderr
 
 with silenced_stderr(), warnings.catch_warnings():
     warnings.simplefilter("ignore")
-    from tensorflow_model_optimization.python.core.quantization.keras.default_8bit import default_8bit_quantize_registry
     from tensorflow_model_optimization.python.core.quantization.keras.quantize_layer import QuantizeLayer
     from tensorflow_model_optimization.quantization.keras import quantize_annotate_layer, quantize_apply
 
 PREFIX = "quant_"
 Ranges = dict[str, tuple[float, float]]
 _SMALLEST_RANGE = 1e-6
-
-
-def check_quantizable(model: tf_keras.Model) -> None:
-    """Raise UsageError, naming the layer, unless fake quantization fits every layer of the network."""
-    registry = default_8bit_quantize_registry.Default8BitQuantizeRegistry()
-    for layer in model.layers:
-        if isinstance(layer, tf_keras.layers.InputLayer) or registry.supports(layer):
-            continue
-        if isinstance(layer, tf_keras.layers.BatchNormalization):
-            before = layer.inbound_nodes[0].inbound_layers
-            if isinstance(before, tf_keras.layers.Conv2D):
-                continue
-            fix = f"it must follow a convolution, not {before.name}, to fold into it"
-        else:
-            fix = "build it from Conv2D, BatchNormalization and ReLU, or use --mode int8"
-        raise UsageError(f"layer {layer.name} ({type(layer).__name__}) cannot be trained for int8; {fix}")
 
 
 def fake_quantized(
@@ -71,7 +56,7 @@ def fake_quantized(
         warnings.simplefilter("ignore")
         marked = tf_keras.models.clone_model(flat, clone_function=annotated)
         marked.set_weights(flat.get_weights())
-        quantized = quantize_apply(marked)
+        quantized = quantize_apply(marked, scheme_for(flat))
     embedding, logits = quantized.outputs
     quantized = tf_keras.Model(quantized.input, {"embedding": embedding, "logits": logits}, name=model.name)
     _set_input_range(quantized, value_range)

@@ -4,7 +4,20 @@ from __future__ import annotations
 
 import typer
 
-from edgeface.cli import bench, compress, data, demo, evaluate, inspect, models, predict, quantize, sensitivity, train
+from edgeface.cli import (
+    bench,
+    compress,
+    data,
+    demo,
+    evaluate,
+    inspect,
+    models,
+    predict,
+    prune,
+    quantize,
+    sensitivity,
+    train,
+)
 
 app = typer.Typer(
     name="edgeface",
@@ -16,7 +29,7 @@ app = typer.Typer(
 )
 app.add_typer(data.app, name="data")
 app.add_typer(train.app, name="train")
-for module in (quantize, compress, sensitivity, inspect, evaluate, bench, predict, models, demo):
+for module in (prune, quantize, compress, sensitivity, inspect, evaluate, bench, predict, models, demo):
     module.register(app)
 
 
