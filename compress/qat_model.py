@@ -50,7 +50,10 @@ def fake_quantized(
     flat = tf_keras.Model(model.input, [model.output["embedding"], model.output["logits"]])
 
     def annotated(layer: tf_keras.layers.Layer) -> tf_keras.layers.Layer:
-        return layer if layer.name in float_layers else quantize_annotate_layer(layer)
+        if layer.name not in float_layers:
+            return quantize_annotate_layer(layer)
+        # A layer of its own: the same one in two graphs would seem to be read twice.
+        return type(layer).from_config(layer.get_config())
 
     with silenced_stderr(), warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -75,7 +75,7 @@ def followed_by(model: tf_keras.Model, name: str) -> list[str]:
     names = [name]
     while True:
         users = [node.outbound_layer for node in model.get_layer(names[-1]).outbound_nodes]
-        users = [user for user in users if user in model.layers]
+        users = [user for user in users if any(user is layer for layer in model.layers)]
         if len(users) != 1 or not isinstance(users[0], _FOLLOWERS):
             return names
         names.append(users[0].name)

@@ -39,12 +39,10 @@ train() { # RUN SIZE OPTIONS...: a student from scratch
   fi
 }
 
-prune() { # RUN OPTIONS...: a pruned student
-  local run=$1 resume=()
+prune() { # RUN OPTIONS...: a pruned student; the same command goes on where it was stopped
+  local run=$1
   shift
-  finished "$run" && return
-  [ -e "$run/run.json" ] && resume=(--resume)
-  edgeface prune "$student" --data "$data" --out "$run" "$@" "${resume[@]}"
+  finished "$run" || edgeface prune "$student" --data "$data" --out "$run" "$@"
 }
 
 quantize() { # NAME RUN MODE OPTIONS...
