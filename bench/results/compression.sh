@@ -54,6 +54,7 @@ quantize() { # NAME RUN MODE OPTIONS...
 # int8 against qat, alone and taught
 quantize student-int8 "$student" int8
 for seed in $seeds; do
+  [ "$seed" = 0 ] || quantize "student-int8-s$seed" "$student" int8 --seed "$seed"
   quantize "student-qat-alone-s$seed" "$student" qat --seed "$seed"
   quantize "student-qat-taught-s$seed" "$student" qat --seed "$seed" --teacher "$teacher"
   quantize "student-qat-self-s$seed" "$student" qat --seed "$seed" --self-distill
