@@ -179,7 +179,7 @@ def test_refuses_before_it_writes(student_run, tmp_path, options, error, message
     assert not (tmp_path / "out").exists()
 
 
-def test_refuses_folders_and_data_that_are_something_else(student_run, tmp_path):
+def test_refuses_folders_data_and_teachers_of_something_else(student_run, tiny_run, tiny_data, tmp_path):
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "me.jpg").touch()
     goal = Goal("macs", 0.6)
@@ -189,6 +189,14 @@ def test_refuses_folders_and_data_that_are_something_else(student_run, tmp_path)
         prune(request_for(student_run, student_run, goal=goal))
     with pytest.raises(DataError, match="nowhere"):
         prune(request_for(student_run, tmp_path / "out", goal=goal, data=tmp_path / "nowhere"))
+    wanted = request_for(student_run, tmp_path / "out", goal=goal)
+    with pytest.raises(RunError, match="sees other images"):
+        prune(replace(wanted, recipe=replace(wanted.recipe, size=48)))
+    with pytest.raises(DataError, match="holds other people"):
+        prune(replace(wanted, data=tiny_data))
+    with pytest.raises(RunError, match="knows other people"):
+        prune(replace(wanted, teacher=tiny_run))
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(
