@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,51 +13,26 @@ from typing import Any
 import tf_keras
 
 from edgeface.compress.calibration import samples
-from edgeface.compress.channels import widths_of
 from edgeface.compress.export import to_tflite
-from edgeface.compress.goal import Goal, MeasureFps, Network, narrowed, share_for_speed
-from edgeface.compress.importance import channel_importance, check_method
+from edgeface.compress.importance import check_method
 from edgeface.compress.preflight import unfit_layers
-from edgeface.compress.sparse import Sparsity, file_sparsity, gzip_bytes, no_faster, sparsify
-from edgeface.compress.starting import chain_of, fit_head
-from edgeface.data.layouts import load_dataset
+from edgeface.compress.sparse import file_sparsity, gzip_bytes, no_faster
+from edgeface.compress.starting import Place, Request, narrow_start, sparse_start
+from edgeface.data.dataset import FaceDataset
+from edgeface.data.layouts import default_face_input, load_dataset
 from edgeface.errors import DataError, RunError, UsageError
 from edgeface.files import write_json
 from edgeface.models import load_model
 from edgeface.models.summary import multiply_adds, trainable_parameters
-from edgeface.recipe import Recipe, to_toml
+from edgeface.recipe import to_toml
 from edgeface.run import Run, open_run
-from edgeface.train.session import SHAPE, Learner, Start, TeacherCache, load_split, train
+from edgeface.train.session import SHAPE, Start, load_split, train
 from edgeface.train.session import Request as TrainRequest
+
+__all__ = ["Outcome", "Request", "download_report", "prune"]
 
 CALIBRATION = 64
 """Training images that set the ranges of the files whose sizes are compared; no size depends on them."""
-
-
-@dataclass(frozen=True)
-class Request:
-    """What the user asked for: `goal` for channels or `sparsity` for single weights, and how to fine-tune.
-
-    `recipe` is that of one round. `fps` measures bundles side by side (frames a second, None for one that does not fit
-    the device `device`); a goal of speed needs it.
-    """
-
-    run: Path
-    out: Path
-    recipe: Recipe
-    recipe_name: str
-    goal: Goal | None = None
-    sparsity: Sparsity | None = None
-    data: Path | None = None
-    teacher: Path | None = None
-    importance: str = "taylor"
-    rounds: int = 4
-    align: int = 8
-    seed: int = 0
-    fps: MeasureFps | None = None
-    device: str = "cpu"
-    strict: bool = False
-    quiet: bool = False
 
 
 @dataclass(frozen=True)
@@ -80,7 +55,9 @@ def prune(request: Request) -> Outcome:
     if request.data is None and not (first.dataset.get("path") and data.is_dir()):
         raise DataError(f"{first.path}: its dataset {str(data)!r} is not there; give the folder with --data")
     _check(request, first)
-    _claim(request, first, data)
+    dataset = load_dataset(data)
+    _check_images(request, first, dataset)
+    _claim(request, first, dataset)
     unfit = unfit_layers(load_model(first))
     if unfit and not request.quiet:
         sys.stderr.write(f"warning: {unfit[0]}\n")
@@ -90,7 +67,7 @@ def prune(request: Request) -> Outcome:
         folder = request.out if number == rounds else request.out / "rounds" / str(number)
         tf_keras.backend.clear_session()
         if not _finished(folder):
-            outcome = train(_round(request, first, source, data, folder, (number, rounds)))
+            outcome = train(_round(request, first, source, dataset, folder, (number, rounds)))
             if outcome.stopped:
                 return Outcome(request.out, True, {})
         source = open_run(folder)
@@ -114,12 +91,28 @@ def _check(request: Request, first: Run) -> None:
         request.sparsity.check()  # type: ignore[union-attr]
 
 
-def _claim(request: Request, first: Run, data: Path) -> None:
+def _check_images(request: Request, first: Run, dataset: FaceDataset) -> None:
+    """Refuse data, a recipe or a teacher for which the network would see other people or other images."""
+    if dataset.identities != first.identities:
+        raise DataError(f"{dataset.root}: holds other people than {first.path}; prune on what it was trained on")
+    if default_face_input(dataset, request.recipe.size) != first.face_input:
+        raise RunError(
+            f"{first.path}: sees other images than {dataset.root} at {request.recipe.size} px; prune at its size"
+        )
+    if request.teacher is not None:
+        teacher = open_run(request.teacher)
+        if (teacher.identities, teacher.face_input) != (first.identities, first.face_input):
+            raise RunError(
+                f"{teacher.path}: knows other people or takes other images than {first.path}; give its teacher"
+            )
+
+
+def _claim(request: Request, first: Run, dataset: FaceDataset) -> None:
     """Note in `prune.json` what is being done, and refuse a folder in which something else was begun."""
     place = request.out / "prune.json"
     asked = {
         "weights_sha256": first.info["weights_sha256"],
-        "dataset": load_dataset(data).content_hash(),
+        "dataset": dataset.content_hash(),
         "goal": request.goal.to_dict() if request.goal else request.sparsity.to_dict(),  # type: ignore[union-attr]
         "importance": request.importance,
         "rounds": request.rounds,
@@ -129,7 +122,7 @@ def _claim(request: Request, first: Run, data: Path) -> None:
         "teacher": None if request.teacher is None else open_run(request.teacher).info["weights_sha256"],
         "recipe": to_toml(request.recipe),
     }
-    if place.is_file():
+    if place.is_file() and ((request.out / "rounds").exists() or (request.out / "run.json").exists()):
         try:
             begun = json.loads(place.read_text(encoding="utf-8"))["asked"]
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -137,7 +130,7 @@ def _claim(request: Request, first: Run, data: Path) -> None:
         changed = [name for name in asked if begun.get(name) != asked[name]]
         if changed:
             raise RunError(f"{request.out}: was begun with another {', '.join(changed)}; choose another --out")
-    elif request.out.exists() and (not request.out.is_dir() or any(request.out.iterdir())):
+    elif not place.is_file() and request.out.exists() and (not request.out.is_dir() or any(request.out.iterdir())):
         raise UsageError(f"{request.out}: holds something else; choose another folder with --out")
     else:
         write_json(place, {"asked": asked})
@@ -155,7 +148,7 @@ def _info(folder: Path) -> dict[str, Any] | None:
         return None
 
 
-def _round(request: Request, first: Run, source: Run, data: Path, folder: Path, place: tuple[int, int]) -> TrainRequest:
+def _round(request: Request, first: Run, source: Run, dataset: FaceDataset, folder: Path, place: Place) -> TrainRequest:
     """What to train in one round: a round that was begun goes on, another starts from the pruned network."""
     info = _info(folder)
     resume = info is not None and (folder / "checkpoints" / "checkpoint").is_file()
@@ -163,76 +156,16 @@ def _round(request: Request, first: Run, source: Run, data: Path, folder: Path, 
         (folder / "run.json").unlink(missing_ok=True)
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     if request.sparsity:
-        start = _sparse_start(request, first, source, folder, place)
+        start = sparse_start(request, first, source, folder, place)
     elif resume and info is not None:
         shape = {name: info["build"][name] for name in SHAPE if name in info["build"]}
         start = Start(info["network"], shape, lambda learner, views: None, {})
     else:
-        start = _narrow_start(request, first, source, data, folder, place)
+        start = narrow_start(request, first, source, dataset, folder, place)
     return TrainRequest(
-        data, folder, request.recipe, request.recipe_name, teacher=request.teacher, seed=request.seed, resume=resume,
-        strict=request.strict, quiet=request.quiet, start=start,
+        dataset.root, folder, request.recipe, request.recipe_name, teacher=request.teacher, seed=request.seed,
+        resume=resume, strict=request.strict, quiet=request.quiet, start=start,
     )  # fmt: skip
-
-
-def _narrow_start(request: Request, first: Run, source: Run, data: Path, folder: Path, place: tuple[int, int]) -> Start:
-    """The network of the last round with fewer channels."""
-    goal, (number, rounds) = request.goal, place
-    if goal is None:
-        raise ValueError("channels are removed for a goal")
-    model = load_model(source)
-    images = load_split(load_dataset(data), "train", source.face_input, strict=request.strict)
-    scores = channel_importance(model, widths_of(source), request.importance, images, source.face_input, request.seed)
-    pruning = {"goal": goal.to_dict(), "importance": request.importance, "rounds": rounds, "align": request.align}
-
-    def narrow(share: float, unit: str = "macs") -> Network:
-        """The source with this share of the first network's cost."""
-        return narrowed(source, model, first, unit, share, scores, request.align)
-
-    if goal.unit != "speed" or request.fps is None:
-        smaller, build = narrow(goal.value ** (number / rounds), goal.unit)
-    elif number < rounds:
-        smaller, build = narrow(goal.value ** (-number / rounds))  # as if speed followed the MACs; measured at the end
-    else:
-        share, speedup = share_for_speed(goal.value, first, source, narrow, request.align, request.fps, request.quiet)
-        pruning |= {"speedup": speedup, "device": request.device}
-        smaller, build = narrow(share)
-    weights = smaller.get_weights()
-    facts = {"pruning": pruning, "chain": chain_of(first, "pruned", folder, smaller)}
-    shape = {name: build[name] for name in SHAPE if name in build}
-    return Start(source.network, shape, _preparing(request, lambda learner: learner.model.set_weights(weights)), facts)
-
-
-def _sparse_start(request: Request, first: Run, source: Run, folder: Path, place: tuple[int, int]) -> Start:
-    """The network of the last round with more of its weights zero; they are held there after every step."""
-    sparsity, (number, rounds) = request.sparsity, place
-    if sparsity is None:
-        raise ValueError("weights are removed for a sparsity")
-    model = load_model(source)
-    weights = model.get_weights()
-
-    def put(learner: Learner) -> Callable[[], None]:
-        learner.model.set_weights(weights)
-        return sparsify(learner.model, sparsity.at(number, rounds))
-
-    facts = {
-        "sparsity": sparsity.to_dict(),
-        "chain": chain_of(first, sparsity.title, folder, model),
-    }
-    shape = {name: source.build[name] for name in SHAPE if name in source.build}
-    return Start(source.network, shape, _preparing(request, put), facts)
-
-
-def _preparing(
-    request: Request, put: Callable[[Learner], Callable[[], None] | None]
-) -> Callable[[Learner, TeacherCache | None], Callable[[], None] | None]:
-    def prepare(learner: Learner, views: TeacherCache | None) -> Callable[[], None] | None:
-        after_step = put(learner)
-        if views is not None:
-            fit_head(learner, views, request.recipe)
-        return after_step
-
-    return prepare
 
 
 def _figures(first: Run, last: Run) -> dict[str, Any]:

@@ -101,12 +101,13 @@ def set_kernel_ranges(quantized: tf_keras.Model) -> None:
     """
     for layer in quantized.layers:
         named = named_weights(layer)
-        if "kernel_max" in named:
-            kernel, high = named["kernel"], named["kernel_max"]
-            axes = tuple(range(len(kernel.shape) - 1)) if high.shape.rank else None
-            largest = np.maximum(np.abs(kernel.numpy()).max(axis=axes), _SMALLEST_RANGE)
-            high.assign(largest)
-            named["kernel_min"].assign(-largest)
+        for kind in ("kernel", "depthwise_kernel"):  # TFMOT gives a depthwise kernel one range for all its channels
+            if f"{kind}_max" in named:
+                kernel, high = named[kind], named[f"{kind}_max"]
+                axes = tuple(range(len(kernel.shape) - 1)) if high.shape.rank else None
+                largest = np.maximum(np.abs(kernel.numpy()).max(axis=axes), _SMALLEST_RANGE)
+                high.assign(largest)
+                named[f"{kind}_min"].assign(-largest)
 
 
 def _set_input_range(quantized: tf_keras.Model, value_range: tuple[float, float]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import signal
 from dataclasses import replace
 
@@ -114,10 +113,10 @@ def test_a_pattern_lasts_through_both_ways_of_quantization(sparse, splits, sampl
     assert any(not np.array_equal(old, new) for old, new in zip(begun, quantized.get_weights(), strict=True))
     for content in (int8, to_tflite(quantized, "qat")):
         weights = operators_with_weights(content)
-        assert len(weights) == 14
+        assert len(weights) == 17  # stem, 4 entries, 2 blocks of 5, head, logits
         assert all(values.dtype == np.int8 and keeps_pattern(values, (2, 4)) for _, values in weights)
         assert all(row["sparsity"] >= 0.45 for row in file_sparsity(content) if row["layer"] != "stem")
-    assert "4 of 13 convolutions of another kind" in no_faster(model)
+    assert "5 of 16 convolutions of another kind" in no_faster(model)
 
 
 def test_a_dense_network_is_trained_for_int8_as_before(student, samples):
@@ -180,7 +179,7 @@ def test_refuses_before_it_writes(student_run, tmp_path, options, error, message
     assert not (tmp_path / "out").exists()
 
 
-def test_refuses_folders_and_data_that_are_something_else(student_run, tmp_path):
+def test_refuses_folders_data_and_teachers_of_something_else(student_run, tiny_run, tiny_data, tmp_path):
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "me.jpg").touch()
     goal = Goal("macs", 0.6)
@@ -190,6 +189,14 @@ def test_refuses_folders_and_data_that_are_something_else(student_run, tmp_path)
         prune(request_for(student_run, student_run, goal=goal))
     with pytest.raises(DataError, match="nowhere"):
         prune(request_for(student_run, tmp_path / "out", goal=goal, data=tmp_path / "nowhere"))
+    wanted = request_for(student_run, tmp_path / "out", goal=goal)
+    with pytest.raises(RunError, match="sees other images"):
+        prune(replace(wanted, recipe=replace(wanted.recipe, size=48)))
+    with pytest.raises(DataError, match="holds other people"):
+        prune(replace(wanted, data=tiny_data))
+    with pytest.raises(RunError, match="knows other people"):
+        prune(replace(wanted, teacher=tiny_run))
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(
@@ -247,6 +254,6 @@ def test_unstructured_from_the_command_line_reports_downloads(student_run, tmp_p
     assert after < before
     assert all(row["sparsity"] >= 0.75 for row in report["layers"])
     assert "will not run faster" in report["no_faster"]
-    shutil.rmtree(out / "rounds")
     text = CliRunner().invoke(app, [*arguments, *(part for text in SHORT for part in ("--set", text))])
-    assert text.exit_code == 2 or "gzip of the int8 file" in text.stdout
+    assert text.exit_code == 0, text.stderr
+    assert "gzip of the int8 file" in text.stdout
