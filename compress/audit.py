@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+import numpy as np
 from tensorflow.lite.python import schema_py_generated as schema
 from tensorflow.lite.tools import flatbuffer_utils
 
@@ -39,6 +40,32 @@ def audit(model: bytes) -> Audit:
             left_over.append(f"{name} {graph.tensors[operator.outputs[0]].name.decode()}")
     constants = sum(len(buffer.data) for buffer in tree.buffers if buffer.data is not None)
     return Audit(dict(operators.most_common()), tuple(left_over), constants)
+
+
+def operators_with_weights(model: bytes) -> list[tuple[str, np.ndarray]]:
+    """(layer, its stored weights) of every convolution and dense layer in the order they run.
+
+    The weights are as in the file, (outputs, height, width, inputs), int8 or float32; dense (outputs, inputs).
+    """
+    tree = flatbuffer_utils.convert_bytearray_to_object(bytearray(model))
+    graph = tree.subgraphs[0]
+    found = []
+    for operator in graph.operators:
+        if _name(tree.operatorCodes[operator.opcodeIndex]) not in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"):
+            continue
+        tensor = graph.tensors[operator.inputs[1]]
+        stored = tree.buffers[tensor.buffer].data
+        if stored is not None:
+            kind = np.int8 if tensor.type == schema.TensorType.INT8 else np.float32
+            values = np.frombuffer(bytes(stored), kind).reshape(tuple(tensor.shape))
+            found.append((_layer_name(tensor.name.decode()), values))
+    return found
+
+
+def _layer_name(tensor: str) -> str:
+    """The layer in a tensor's name such as 'squeezenext_1/quant_stem/Conv2D;...'."""
+    parts = tensor.split(";")[0].split("/")
+    return parts[1] if len(parts) > 1 else parts[0]
 
 
 def _is_edge(name: str, operator: Any, graph: Any) -> bool:

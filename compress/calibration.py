@@ -20,14 +20,19 @@ def check_count(count: int) -> None:
 
 
 def choose(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """Indices, int64 (min(count, N),), of calibration images among N training images with these labels.
+    """Indices, int64 (min(count, N),), of calibration images among N training images with these labels, as `spread`.
 
-    Every identity gives one image before any gives a second, and so on. Raises UsageError for a count under 64 and
-    DataError when there are fewer than 64 images.
+    Raises UsageError for a count under 64 and DataError when there are fewer than 64 images.
     """
     check_count(count)
     if len(labels) < SMALLEST:
         raise DataError(f"only {len(labels)} training images; calibration needs at least {SMALLEST}, add photos")
+    return spread(labels, count, seed)
+
+
+def spread(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """Indices, int64 (min(count, N),), of images chosen by seed so that every identity gives one image before any gives
+    a second, and so on."""
     generator = np.random.default_rng(seed)
     shuffled = generator.permutation(len(labels))
     own = labels[shuffled]

@@ -26,7 +26,7 @@ from edgeface.train.batches import (
 )
 from edgeface.train.distillation import DistillationHead, distillation_losses
 from edgeface.train.evaluate import make_predictor, outputs_over
-from edgeface.train.losses import cross_entropy
+from edgeface.train.losses import cross_entropy, soft_cross_entropy
 from edgeface.train.progress import Bar
 from edgeface.train.teacher_cache import TeacherCache, augmented
 
@@ -51,6 +51,8 @@ class Plan:
         """Raise UsageError for values that cannot be."""
         if self.epochs < 1:
             raise UsageError(f"--epochs {self.epochs}: give at least 1; --mode int8 quantizes without training")
+        if not 0 <= self.frozen_share <= 1:
+            raise UsageError(f"--frozen {self.frozen_share}: give the share of the epochs, 0 to 1")
         if not 0 < self.learning_rate < 1:
             raise UsageError(f"--learning-rate {self.learning_rate}: give a small number above 0, such as 2e-5")
 
@@ -62,7 +64,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Lesson:
-    """What is taught: the images with labels, how the run's recipe changes them, and a teacher's answers, if any."""
+    """What is taught: the images with labels, how the run's recipe changes them, and the teachers, if any."""
 
     train: Images
     validation: Images
@@ -71,6 +73,8 @@ class Lesson:
     seed: int = 0
     teacher: TeacherCache | None = None
     head: DistillationHead | None = None
+    own: tf_keras.Model | None = None
+    """The float network that the quantized one was made from, when it teaches, too."""
 
     @property
     def stage(self) -> Stage:
@@ -211,9 +215,26 @@ def _make_step(
             if lesson.head is not None:
                 teacher = {"embedding": batch["teacher_embedding"], "logits": batch["teacher_logits"]}
                 terms |= distillation_losses(lesson.recipe.distillation, lesson.head, outputs, teacher)
+            if lesson.own is not None:
+                with tape.stop_recording():
+                    own_outputs = lesson.own(batch["image"], training=False)
+                terms |= _own_losses(outputs, own_outputs, lesson.recipe)
             total = tf.add_n(list(terms.values()))
         gradients = tape.gradient(total, weights, unconnected_gradients=tf.UnconnectedGradients.ZERO)
         optimizer.apply_gradients(zip(gradients, weights, strict=True))
         return {"loss": total, **terms}
 
     return step
+
+
+def _own_losses(outputs: dict[str, tf.Tensor], own: dict[str, tf.Tensor], recipe: Recipe) -> dict[str, tf.Tensor]:
+    """How far the quantized network is from its float self, with the weights of the recipe's distillation.
+
+    Both have the same pre-logits, so no projection is needed; their squared error is taken relative to the float
+    network's squares, because nothing fixes the scale of pre-logits.
+    """
+    config = recipe.distillation
+    error = tf.reduce_mean(tf.square(outputs["embedding"] - own["embedding"]))
+    relative = error / (tf.reduce_mean(tf.square(own["embedding"])) + 1e-12)
+    labels = soft_cross_entropy(outputs["logits"], own["logits"], config.temperature)
+    return {"own_embedding": config.embedding * relative, "own_labels": config.soft_labels * labels}

@@ -4,38 +4,40 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import tf_keras
 
-from edgeface.bundle import is_bundle, write_bundle
-from edgeface.compress import calibration
-from edgeface.compress.audit import Audit, audit
+from edgeface.bundle import is_bundle
+from edgeface.compress import bundling, calibration, qat_run
+from edgeface.compress.audit import audit
 from edgeface.compress.export import INTEGER_MODES, check_options, to_tflite
-from edgeface.compress.qat import Lesson, Plan, fine_tune, fitted_head
+from edgeface.compress.float_layers import resolve
+from edgeface.compress.goal import MeasureFps
+from edgeface.compress.qat import Plan, fine_tune
 from edgeface.compress.qat_model import check_quantizable, fake_quantized
+from edgeface.compress.teaching import lesson
 from edgeface.data.dataset import FaceDataset
 from edgeface.data.layouts import load_dataset
-from edgeface.embedder import Recognizer
-from edgeface.errors import DataError, GateFailed, RunError, UsageError
+from edgeface.errors import DataError, GateFailed, UsageError
 from edgeface.files import storage_errors
-from edgeface.metrics import cosine_summary, top_k
 from edgeface.models import load_model
-from edgeface.recipe import load_recipe
 from edgeface.run import Run, open_run
 from edgeface.train.batches import Images
 from edgeface.train.evaluate import make_predictor, outputs_over
 from edgeface.train.session import load_split
-from edgeface.train.teacher_cache import TeacherCache
 
 
 @dataclass(frozen=True)
 class Request:
-    """What the user asked for. `data` and `out` default to the run's dataset and to `bundles/<run>-<mode>`."""
+    """What the user asked for. `data` and `out` default to the run's dataset and to `bundles/<run>-<mode>`.
+
+    `float_layers` is the text of --float-layers, `sensitivity` the audit that 'auto' reads. `self_distill` lets the
+    student's own float network teach. `save_run` keeps the network trained for int8 as a run. `fps` measures bundles.
+    """
 
     run: Path
     mode: str = "int8"
@@ -50,14 +52,20 @@ class Request:
     note: str = ""
     strict: bool = False
     quiet: bool = False
+    self_distill: bool = False
+    float_layers: str = ""
+    sensitivity: Mapping[str, Any] | None = None
+    save_run: Path | None = None
+    fps: MeasureFps | None = None
 
 
 @dataclass(frozen=True)
 class Outcome:
     """What came of it. Accuracies are top-1 on the validation images, 0..1, of the float network and of the bundle;
     `cosine` compares their embeddings (min, p1 = 1st percentile, mean). `bytes` is the size of the .tflite file,
-    `operators` counts what it computes. `training` has a row for each epoch of qat, and `seconds` says where the time
-    went. `warnings` are sentences for people."""
+    `operators` counts what it computes, `float_layers` were left in floats as asked. `training` has a row for each
+    epoch of qat, and `seconds` says where the time went. `calibration` is None without calibration, else what was found
+    of its images. `chain` has the steps from the teacher on. `warnings` are sentences for people."""
 
     bundle: Path
     mode: str
@@ -71,6 +79,10 @@ class Outcome:
     training: list[dict[str, Any]]
     seconds: dict[str, float]
     warnings: tuple[str, ...]
+    float_layers: tuple[str, ...] = ()
+    calibration: dict[str, Any] | None = None
+    chain: tuple[dict[str, Any], ...] = ()
+    run: Path | None = None
 
     @property
     def drop(self) -> float:
@@ -79,7 +91,17 @@ class Outcome:
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-serialisable form, with `drop`."""
-        return {**asdict(self), "bundle": str(self.bundle), "drop": self.drop}
+        paths = {"bundle": str(self.bundle), "run": None if self.run is None else str(self.run)}
+        return {**asdict(self), **paths, "drop": self.drop}
+
+
+@dataclass(frozen=True)
+class _Converted:
+    """The .tflite file, and what was learnt on the way to it."""
+
+    model: bytes
+    training: list[dict[str, Any]]
+    float_layers: tuple[str, ...]
 
 
 class _Clock:
@@ -104,8 +126,9 @@ def quantize(request: Request) -> Outcome:
     clock = _Clock()
     run = open_run(request.run)
     out = request.out or Path("bundles") / f"{run.path.resolve().name}-{request.mode}"
-    _check_out(out)
-    dataset = _dataset(request, run)
+    check_out(out)
+    _check_trained(request, run)
+    dataset = dataset_of(run, request.data)
     tf_keras.utils.set_random_seed(request.seed)
     model = load_model(run)
     if request.mode == "qat":
@@ -113,26 +136,23 @@ def quantize(request: Request) -> Outcome:
     train = load_split(dataset, "train", run.face_input, strict=request.strict) if _needs_training(request) else None
     validation = load_split(dataset, "val", run.face_input, strict=request.strict)
     clock.lap("loading")
-    model_bytes, training = _convert(request, run, model, train, validation, clock)
     reference = outputs_over(make_predictor(model), validation, run.face_input)
-    measured = _measure(request, run, model_bytes, validation, reference)
-    clock.lap("measuring")
-    accuracy = {
-        "before": measured["float_accuracy"],
-        "after": measured["accuracy"],
-        "images": len(validation),
-        "data": f"{dataset.root.resolve().name}, val",
-        "embedding_cosine": measured["cosine"],
-    }
-    source = _source(request, run, dataset, train)
-    labels, face_input = run.identities, run.face_input
-    write_bundle(
-        out, model_bytes, labels, face_input, request.mode, accuracy=accuracy, source=source, note=request.note
+    clock.lap("float network")
+    converted = _convert(request, run, model, train, validation, clock)
+    work = bundling.Work(
+        run, model, dataset, validation, reference, request.mode, request.threads, converted.float_layers, request.fps
     )
-    found = audit(model_bytes)
+    checked = None if train is None else bundling.calibration_check(work, train, request.calibration, request.seed)
+    if checked is not None:
+        clock.lap("checking calibration")
+    measured = bundling.write(work, converted.model, out, _settings(request, train, converted), request.note)
+    clock.lap("measuring")
+    found = audit(converted.model)
     return Outcome(
-        out, request.mode, request.io, len(model_bytes), len(validation), **measured, operators=found.operators,
-        training=training, seconds=clock.seconds, warnings=_warnings(request, run, dataset, found),
+        out, request.mode, request.io, len(converted.model), len(validation), **measured, operators=found.operators,
+        training=converted.training, seconds=clock.seconds, warnings=bundling.warnings(work, found, checked),
+        float_layers=converted.float_layers, calibration=None if checked is None else asdict(checked),
+        run=request.save_run,
     )  # fmt: skip
 
 
@@ -146,17 +166,47 @@ def check_gate(outcome: Outcome, max_drop: float | None) -> None:
         )
 
 
+def dataset_of(run: Run, data: Path | None) -> FaceDataset:
+    """The dataset given, or the run's own, with the identities in the run's order. Raises DataError."""
+    path = data or Path(str(run.dataset.get("path", "")))
+    if data is None and not (run.dataset.get("path") and path.is_dir()):
+        raise DataError(f"{run.path}: its dataset {str(path)!r} is not there; give the folder with --data")
+    return load_dataset(path).relabelled(run.identities)
+
+
 def _check(request: Request) -> None:
     check_options(request.mode, request.io)
     if _needs_training(request):
         calibration.check_count(request.calibration)
     if request.mode == "qat":
-        request.plan.check()
+        if request.plan.epochs:  # 0 is for a run that is trained for int8 already, see _check_trained
+            request.plan.check()
     elif request.teacher is not None:
         raise UsageError(f"--teacher teaches in --mode qat; --mode {request.mode} does not train")
+    else:
+        given = {
+            "--self-distill": request.self_distill,
+            "--float-layers": request.float_layers,
+            "--save-run": request.save_run,
+        }
+        for option, value in given.items():
+            if value:
+                raise UsageError(f"{option} is for --mode qat; --mode {request.mode} does not train")
+    if request.save_run is not None and request.save_run.exists():
+        raise UsageError(f"{request.save_run} exists; choose another folder with --save-run")
 
 
-def _check_out(out: Path) -> None:
+def _check_trained(request: Request, run: Run) -> None:
+    """A run that was trained for int8 brings its ranges and its float layers; any other needs training."""
+    if request.mode != "qat":
+        return
+    if qat_run.stored(run) is None:
+        request.plan.check()
+    elif request.float_layers:
+        raise UsageError(f"{run.path} was trained for int8 already, its float layers are settled; leave --float-layers")
+
+
+def check_out(out: Path) -> None:
     """Refuse, before minutes are spent, a folder that the bundle cannot be written to."""
     if out.exists() and not is_bundle(out) and not (out.is_dir() and not any(out.iterdir())):
         raise UsageError(f"{out} exists and is not a bundle; choose another folder with --out")
@@ -169,93 +219,49 @@ def _needs_training(request: Request) -> bool:
     return request.mode in INTEGER_MODES
 
 
-def _dataset(request: Request, run: Run) -> FaceDataset:
-    """The dataset given, or the run's own, with the identities in the run's order."""
-    path = request.data or Path(str(run.dataset.get("path", "")))
-    if request.data is None and not (run.dataset.get("path") and path.is_dir()):
-        raise DataError(f"{run.path}: its dataset {str(path)!r} is not there; give the folder with --data")
-    return load_dataset(path).relabelled(run.identities)
-
-
 def _convert(
     request: Request, run: Run, model: tf_keras.Model, train: Images | None, validation: Images, clock: _Clock
-) -> tuple[bytes, list[dict[str, Any]]]:
-    """The .tflite file's bytes, and the epochs of qat."""
-    samples, training = None, []
+) -> _Converted:
+    samples = None
     if train is not None:
         chosen = calibration.choose(train.labels, request.calibration, request.seed)
         samples = calibration.samples(train.images[chosen], run.face_input)
-    source = model
+    source, training, float_layers = model, [], ()
     if request.mode == "qat" and train is not None and samples is not None:
-        source = fake_quantized(model, samples, run.face_input.value_range)
+        stored = qat_run.stored(run)
+        float_layers = stored.float_layers if stored else resolve(model, request.float_layers, request.sensitivity)
+        source = fake_quantized(
+            model, samples, run.face_input.value_range,
+            float_layers=float_layers, ranges=stored.ranges if stored else None,
+        )  # fmt: skip
         clock.lap("preparing qat")
-        lesson = _lesson(request, run, model, train, validation)
-        training = fine_tune(source, lesson, request.plan, quiet=request.quiet)
-        clock.lap("training")
+        if request.plan.epochs:
+            course = lesson(
+                run, model, train, validation, teacher=request.teacher, self_distill=request.self_distill,
+                seed=request.seed, quiet=request.quiet,
+            )  # fmt: skip
+            training = fine_tune(source, course, request.plan, quiet=request.quiet)
+            clock.lap("training")
+        if request.save_run is not None:
+            kept = qat_run.Stored.of(source, float_layers, _teaching(request))
+            qat_run.save(request.save_run, run, source, model, kept, training)
     model_bytes = to_tflite(source, request.mode, io=request.io, calibration=samples)
     clock.lap("converting")
-    return model_bytes, training
+    return _Converted(model_bytes, training, float_layers)
 
 
-def _lesson(request: Request, run: Run, model: tf_keras.Model, train: Images, validation: Images) -> Lesson:
-    recipe = load_recipe(run.recipe, "student")
-    alone = Lesson(train, validation, run.face_input, recipe, request.seed)
-    if request.teacher is None:
-        return alone
-    teacher = open_run(request.teacher)
-    if teacher.identities != run.identities:
-        raise RunError(f"{teacher.path}: knows other identities than {run.path}; give the teacher it was trained with")
-    if teacher.face_input != run.face_input:
-        raise RunError(f"{teacher.path}: takes other images than {run.path}; both must have the same input contract")
-    teacher_model = load_model(teacher)
-    cache = TeacherCache(teacher, teacher_model, train, recipe.augmentation, quiet=request.quiet)
-    taught = Lesson(train, validation, run.face_input, recipe, request.seed, cache)
-    head = fitted_head(model, teacher_model, taught)
-    return Lesson(train, validation, run.face_input, recipe, request.seed, cache, head)
+def _teaching(request: Request) -> dict[str, Any]:
+    """How qat was taught, without the paths of this machine."""
+    teacher = None if request.teacher is None else request.teacher.resolve().name
+    return {**asdict(request.plan), "teacher": teacher, "self_distill": request.self_distill}
 
 
-def _measure(
-    request: Request, run: Run, model_bytes: bytes, validation: Images, reference: dict[str, np.ndarray]
-) -> dict[str, Any]:
-    """Run the bundle, as a device would, on the validation images and compare it with the float network's outputs."""
-    with tempfile.TemporaryDirectory() as folder:
-        bundle = write_bundle(Path(folder) / "bundle", model_bytes, run.identities, run.face_input, request.mode)
-        recognizer = Recognizer(bundle, threads=request.threads)
-        logits = recognizer.logits(validation.images, prepared=True)
-        embedding = recognizer.embed(validation.images, prepared=True)
-    return {
-        "float_accuracy": top_k(reference["logits"], validation.labels),
-        "accuracy": top_k(logits, validation.labels),
-        "cosine": cosine_summary(reference["embedding"], embedding),
-    }
-
-
-def _warnings(request: Request, run: Run, dataset: FaceDataset, found: Audit) -> tuple[str, ...]:
-    warnings = []
-    if request.mode in INTEGER_MODES and found.float_operators:
-        listed = "; ".join(found.float_operators[:5])
-        warnings.append(f"{len(found.float_operators)} operators are not in int8: {listed}")
-    if run.dataset.get("hash") not in (None, dataset.content_hash()):
-        warnings.append(f"{dataset.root} is not the data the run was trained on: its validation may hold seen images")
-    return tuple(warnings)
-
-
-def _source(request: Request, run: Run, dataset: FaceDataset, train: Images | None) -> dict[str, Any]:
-    """Where the bundle came from, without the paths of this machine."""
+def _settings(request: Request, train: Images | None, converted: _Converted) -> dict[str, Any]:
+    """The bundle's account of its quantization."""
     settings: dict[str, Any] = {"mode": request.mode, "io": request.io, "seed": request.seed}
     if train is not None:
         settings["calibration_images"] = min(request.calibration, len(train))
     if request.mode == "qat":
-        settings |= asdict(request.plan)
-        settings["teacher"] = None if request.teacher is None else request.teacher.resolve().name
-    return {
-        "run": run.path.resolve().name,
-        "network": run.network,
-        "weights_sha256": run.info["weights_sha256"],
-        "recipe": run.info.get("recipe"),
-        "dataset": dataset.root.resolve().name,
-        "dataset_hash": dataset.content_hash(),
-        "revision": run.info.get("git_revision"),
-        "quantization": settings,
-        "versions": {name: version(name) for name in ("edgeface", "tensorflow", "tf-keras")},
-    }
+        settings |= _teaching(request)
+        settings["float_layers"] = " ".join(converted.float_layers)
+    return settings

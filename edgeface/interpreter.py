@@ -75,6 +75,18 @@ class Delegate:
     evidence: str
 
 
+@dataclass(frozen=True)
+class Quantized:
+    """One tensor of the graph, inner ones too: `scales` and `zero_points` are empty in floats, have one entry for the
+    whole tensor, or one for each channel."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    scales: tuple[float, ...]
+    zero_points: tuple[int, ...]
+
+
 class Interpreter:
     """A TFLite model, loaded and ready to run on the CPU. Use one in each Python thread.
 
@@ -130,6 +142,24 @@ class Interpreter:
             for name, values in result.items():
                 outputs[name][number] = values[0]
         return outputs
+
+    def tensors(self) -> tuple[Quantized, ...]:
+        """Every tensor of the loaded graph that has a name, in the file's order."""
+        found = []
+        for values in self._interpreter.get_tensor_details():
+            if not values["name"] or values["dtype"] is np.object_:
+                continue
+            quantization = values["quantization_parameters"]
+            found.append(
+                Quantized(
+                    name=values["name"],
+                    dtype=np.dtype(values["dtype"]).name,
+                    shape=tuple(int(length) for length in values["shape"]),
+                    scales=tuple(float(scale) for scale in quantization["scales"]),
+                    zero_points=tuple(int(point) for point in quantization["zero_points"]),
+                )
+            )
+        return tuple(found)
 
     def delegate(self) -> Delegate:
         """Which delegate took over how much of the first signature's graph, and how that is known."""

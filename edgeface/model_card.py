@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+NOT_MEASURED = "not measured"
 MODES = {
     "float32": "32-bit floats, not quantized",
     "float16": "16-bit float weights",
@@ -33,6 +35,10 @@ A face recogniser for {manifest["labels"]} people, made by EdgeFace ({source.get
 
 ## How good it is
 {_accuracy(manifest["accuracy"])}
+{chain_table(manifest.get("chain", []))}
+
+## Error rates when two faces are compared
+{_thresholds(manifest.get("thresholds", []))}
 
 ## The data it saw
 {_data(source)}
@@ -69,8 +75,41 @@ def _accuracy(accuracy: dict[str, Any] | None) -> str:
     return "\n".join(lines)
 
 
+def _thresholds(thresholds: list[dict[str, Any]]) -> str:
+    if not thresholds:
+        return "Not measured: run `edgeface calibrate` before using it to tell strangers."
+    lines = ["| false match rate | accept from cosine | false non-match rate |", "|---|---|---|"]
+    lines += [f"| {row['fmr']:g} | {row['threshold']:.4f} | {100 * row['fnmr']:.2f} % |" for row in thresholds]
+    last = thresholds[-1]
+    pairs = f"{last['impostor_pairs']} impostor and {last['genuine_pairs']} genuine pairs"
+    rule = "No rate under 3 divided by the impostor pairs is stated: fewer pairs cannot show it."
+    return "\n".join([*lines, "", f"Measured on {pairs}: {last['data']}.", rule])
+
+
+def chain_table(chain: Sequence[dict[str, Any]]) -> str:
+    """What each step on the way gave, as Markdown; "" for no steps."""
+    if not chain:
+        return ""
+    lines = ["", "| step | from | top-1 | million MACs | MB | fps |", "|---|---|---:|---:|---:|---:|"]
+    lines += ["| " + " | ".join(chain_cells(step)) + " |" for step in chain]
+    return "\n".join([*lines, "", "MB: the weights as float32, or the .tflite file."])
+
+
+def chain_cells(step: dict[str, Any]) -> tuple[str, ...]:
+    """One step for people: step, name, top-1, million MACs, MB, fps."""
+    return (
+        step["step"],
+        step["name"],
+        _percent(step["accuracy"]),
+        *(
+            NOT_MEASURED if step[key] is None else f"{step[key] / unit:.{digits}f}"
+            for key, unit, digits in (("macs", 1e6, 1), ("bytes", 1e6, 2), ("fps", 1, 1))
+        ),
+    )
+
+
 def _percent(value: float | None) -> str:
-    return "not measured" if value is None else f"{100 * value:.2f} %"
+    return NOT_MEASURED if value is None else f"{100 * value:.2f} %"
 
 
 def _data(source: dict[str, Any]) -> str:

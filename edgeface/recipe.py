@@ -109,10 +109,11 @@ class Recipe:
         return sum(stage.epochs for stage in self.stages)
 
 
-def load_recipe(path: Path, role: str, overrides: list[str] | None = None) -> Recipe:
+def load_recipe(path: Path, role: str, overrides: list[str] | None = None, base: Recipe | None = None) -> Recipe:
     """Read a recipe for `role` ('teacher' or 'student') and apply overrides such as 'stage1.epochs=20'.
 
-    Raises RecipeError, naming the file and the field, for unknown fields, wrong types and contradictions.
+    What the file leaves out, its stages apart, is as in `base` when that is given. Raises RecipeError, naming the file
+    and the field, for unknown fields, wrong types and contradictions.
     """
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -125,6 +126,10 @@ def load_recipe(path: Path, role: str, overrides: list[str] | None = None) -> Re
         if not isinstance(layer, dict):
             raise RecipeError(f"{path}: '{name}' must be a table of fields, [{name}]")
     _merge(table, layers[role])
+    if base is not None:
+        inherited = {name: value for name, value in dataclasses.asdict(base).items() if not name.startswith("stage")}
+        _merge(inherited, table)
+        table = inherited
     for text in overrides or []:
         _override(table, text)
     recipe = _build(Recipe, table, str(path), "")

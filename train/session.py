@@ -7,6 +7,7 @@ import json
 import platform
 import shutil
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -33,15 +34,34 @@ from edgeface.train.strategies import is_chief, make_strategy
 from edgeface.train.teacher_cache import TeacherCache
 from edgeface.train.trainer import Job, fit
 
+STUDENTS = ("squeezenext_23v5", "mobilefacenet", "mobilefacenet_prelu")
+SHAPE = ("width", "blocks", "widths")
+"""Arguments of a network that say how wide and deep it is."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """A trained network to go on from: `shape` are its arguments of SHAPE, `facts` what `run.json` says of it besides.
+
+    `prepare` gives the learner its weights, also when a run is resumed; what it returns is called after every step.
+    """
+
+    network: str
+    shape: dict[str, Any]
+    prepare: Callable[[Learner, TeacherCache | None], Callable[[], None] | None]
+    facts: dict[str, Any]
+
 
 @dataclass(frozen=True)
 class Request:
-    """What the user asked for. `width` is the student's, None for the teacher network."""
+    """What the user asked for: a student by `network`, SqueezeNext by its `width` alone, or with neither the teacher.
+    With `start` training goes on from a network there is."""
 
     data: Path
     out: Path
     recipe: Recipe
     recipe_name: str
+    network: str | None = None
     width: float | None = None
     teacher: Path | None = None
     seed: int = 0
@@ -49,6 +69,7 @@ class Request:
     resume: bool = False
     strict: bool = False
     quiet: bool = False
+    start: Start | None = None
 
 
 @dataclass(frozen=True)
@@ -75,8 +96,11 @@ def train(request: Request) -> Outcome:
     network, build = _network(request, len(dataset.identities), per_epoch)
     info = _info(request, dataset, face_input, network, build, teacher)
     if request.resume:
-        info = _resumed_info(request.out, info)
+        info = _resumed_info(request, info)
+        build = info["build"]
     learner, views = _learner(request, strategy, (network, build), teacher, train_images)
+
+    after_step = request.start.prepare(learner, views) if request.start else None
 
     def save_info(figures: dict[str, Any], weights_sha256: str) -> None:
         write_json(request.out / "run.json", {**info, "figures": figures, "weights_sha256": weights_sha256})
@@ -89,7 +113,7 @@ def train(request: Request) -> Outcome:
         save_info({}, "")
     job = Job(
         request.out, learner, request.recipe, request.seed, strategy, face_input, train_images, validation, save_info,
-        views, request.quiet,
+        views, request.quiet, after_step,
     )  # fmt: skip
     place = fit(job, resume=request.resume)
     return Outcome(request.out, job.stopped, _finish(request, job, place))
@@ -160,11 +184,20 @@ def _network(request: Request, classes: int, per_epoch: int) -> tuple[str, dict[
         "dropout": recipe.dropout,
         "batch_norm_momentum": batch_norm_momentum(recipe, per_epoch),
     }
-    if request.width is None:
+    if request.start:
+        return request.start.network, {**build, **request.start.shape}
+    if request.network is None and request.width is None:
         if recipe.size < SMALLEST_SIZE:
             raise UsageError(f"the teacher needs images of {SMALLEST_SIZE} px or more: --set size={SMALLEST_SIZE}")
         return "inception_resnet_v1", build
-    return "squeezenext_23v5", {**build, "width": request.width}
+    network = request.network or STUDENTS[0]
+    if network not in STUDENTS:
+        raise UsageError(f"--network {network}: choose one of {', '.join(STUDENTS)}")
+    if network != STUDENTS[0]:
+        if request.width is not None:
+            raise UsageError(f"--width {request.width:g}: {network} has one width; leave --width out")
+        return network, build
+    return network, {**build, "width": 1.0 if request.width is None else request.width}
 
 
 def _check_replicas(recipe: Recipe, strategy: tf.distribute.Strategy) -> None:
@@ -199,20 +232,25 @@ def _info(
         "git_revision": git_revision(),
         "machine": {"system": platform.platform(terse=True), "processor": platform.machine()},
         "versions": {"python": platform.python_version(), **{name: version(name) for name in packages}},
+        **(request.start.facts if request.start else {}),
     }  # fmt: skip
 
 
-def _resumed_info(out: Path, info: dict[str, Any]) -> dict[str, Any]:
+def _resumed_info(request: Request, info: dict[str, Any]) -> dict[str, Any]:
     """What the run said when it began. Raises RunError when it is now asked to go on with something else."""
+    out = request.out
     try:
         begun = json.loads((out / "run.json").read_text(encoding="utf-8"))
+        # A pruned run's channels are its own: no option names them.
+        shape = {name: begun["build"][name] for name in SHAPE[1:] if name in begun["build"]}
         same = {
-            "--width": (begun["network"], begun["build"]) == (info["network"], info["build"]),
+            "--network or --width": (begun["network"], begun["build"]) == (info["network"], {**info["build"], **shape}),
             "DATA": begun["dataset"]["hash"] == info["dataset"]["hash"],
             "--seed": begun["seed"] == info["seed"],
             "--teacher": (begun["teacher"] or {}).get("weights_sha256")
             == (info["teacher"] or {}).get("weights_sha256"),
         }
+        sparse = "sparsity" in begun
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise RunError(
             f"{out / 'run.json'}: cannot be read ({error!r}); start the run again without --resume"
@@ -220,6 +258,8 @@ def _resumed_info(out: Path, info: dict[str, Any]) -> dict[str, Any]:
     changed = [name for name, holds in same.items() if not holds]
     if changed:
         raise RunError(f"{out}: was started with another {' and '.join(changed)}; resume it with the same")
+    if sparse and request.start is None:
+        raise RunError(f"{out}: its weights are sparse and must stay so; go on with the 'edgeface prune' that began it")
     return begun
 
 

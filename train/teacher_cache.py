@@ -29,7 +29,7 @@ class TeacherCache:
     """Stored teacher outputs, made on first use. Call with a stage and a view number."""
 
     def __init__(self, run: Run, model: tf_keras.Model, data: Images, config: Augmentation, *, quiet: bool = False):
-        self.run, self.data, self.config, self.quiet = run, data, config, quiet
+        self.run, self.model, self.data, self.config, self.quiet = run, model, data, config, quiet
         self.predictor = make_predictor(model)
         self.loaded: tuple[Path, tuple[np.ndarray, np.ndarray]] | None = None
 

@@ -45,7 +45,8 @@ CHECKPOINT_SECONDS = 60.0
 
 @dataclass
 class Job:
-    """All that `fit` needs. `teacher_views(stage, view)` gives a cached teacher's (embedding, logits)."""
+    """All that `fit` needs. `teacher_views(stage, view)` gives a cached teacher's (embedding, logits); `after_step` is
+    called when a step has changed the weights."""
 
     out: Path
     learner: Learner
@@ -58,6 +59,7 @@ class Job:
     save_info: Callable[[dict[str, Any], str], None]
     teacher_views: TeacherViews | None = None
     quiet: bool = False
+    after_step: Callable[[], None] | None = None
     stopped: bool = field(default=False, init=False)
 
 
@@ -123,6 +125,8 @@ def _epoch(job: Job, stage: Stage, step: Callable, place: Place, per_epoch: int,
                 f"{job.out}: the loss is {results['loss']} at stage {place.stage}, epoch {place.epoch}, step "
                 f"{place.step}; lower it with --set stage{place.stage}.learning_rate={stage.learning_rate / 3:.1e}"
             )
+        if job.after_step:
+            job.after_step()
         place.step += 1
         for name, value in results.items():
             place.sums[name] = place.sums.get(name, 0.0) + value

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,6 +11,9 @@ from edgeface.cli.common import Json, Quiet, command, note, print_json
 
 if TYPE_CHECKING:
     from edgeface.compress.quantize import Outcome
+
+
+_SHOWN_OUTLIERS = 5
 
 
 def register(app: typer.Typer) -> None:
@@ -29,6 +32,20 @@ def quantize(
     max_drop: Annotated[float | None, typer.Option(help="Exit 1 when more points of accuracy are lost.")] = None,
     epochs: Annotated[int, typer.Option(help="qat: passes over the training images.")] = 5,
     learning_rate: Annotated[float, typer.Option(help="qat: Adam's rate at the start; falls to 0.")] = 2e-5,
+    frozen: Annotated[float, typer.Option(help="qat: last share of the epochs with BatchNorm's averages fixed.")] = 0.4,
+    self_distill: Annotated[
+        bool, typer.Option("--self-distill", help="qat: the run's own float network teaches, too.")
+    ] = False,
+    float_layers: Annotated[
+        str, typer.Option(help="qat: layers left in floats: first, last, names, or auto; commas between.")
+    ] = "",
+    sensitivity: Annotated[
+        Path | None, typer.Option(help="JSON of 'edgeface sensitivity --by layer' for auto; else it is computed.")
+    ] = None,
+    save_run: Annotated[
+        Path | None, typer.Option(help="qat: keep the trained network as a run, to convert again with --epochs 0.")
+    ] = None,
+    fps: Annotated[bool, typer.Option("--fps", help="Measure fps before and after, for the card's chain.")] = False,
     out: Annotated[Path | None, typer.Option(help="The bundle's folder; by default bundles/RUN-MODE.")] = None,
     about: Annotated[str, typer.Option("--note", help="Text for the model card, such as limits of the data.")] = "",
     seed: Annotated[int, typer.Option(help="Chooses calibration images, order and augmentation.")] = 0,
@@ -47,19 +64,28 @@ def quantize(
 
         edgeface quantize runs/student-1.0 --mode qat --teacher runs/teacher --max-drop 0.5
 
-        edgeface quantize runs/student-1.0 --mode int8 --io int8 --out bundles/door
+        edgeface quantize runs/student-1.0 --mode int8 --io int8 --out bundles/door --fps
+
+        edgeface quantize runs/student-1.0 --mode qat --self-distill --float-layers last --save-run runs/student-qat
     """
     from edgeface.tensorflow_setup import quiet_tensorflow
 
     quiet_tensorflow()
+    from edgeface.cli.measuring import fps_of_bundles
     from edgeface.compress.qat import Plan
     from edgeface.compress.quantize import Request, check_gate
     from edgeface.compress.quantize import quantize as convert
 
-    plan = Plan(epochs=epochs, learning_rate=learning_rate)
+    audit = None
+    if "auto" in float_layers:
+        audit = _audit(run, data, sensitivity, seed, quiet or as_json)
+    plan = Plan(epochs=epochs, learning_rate=learning_rate, frozen_share=frozen)
     outcome = convert(
-        Request(run, mode, io, data, teacher, out, calibration, plan, seed, threads, about, strict, quiet or as_json)
-    )
+        Request(
+            run, mode, io, data, teacher, out, calibration, plan, seed, threads, about, strict, quiet or as_json,
+            self_distill, float_layers, audit, save_run, fps_of_bundles if fps else None,
+        )
+    )  # fmt: skip
     if as_json:
         print_json({**outcome.to_dict(), "max_drop": max_drop})
     else:
@@ -67,6 +93,15 @@ def quantize(
     for warning in outcome.warnings:
         note(f"warning: {warning}")
     check_gate(outcome, max_drop)
+
+
+def _audit(run: Path, data: Path | None, sensitivity: Path | None, seed: int, quiet: bool) -> dict[str, Any]:
+    """The sensitivity audit that `--float-layers auto` reads: from a file, or made now."""
+    from edgeface.compress.sensitivity import Request, measure_sensitivity, read_audit
+
+    if sensitivity is not None:
+        return read_audit(sensitivity)
+    return measure_sensitivity(Request(run, data, by="layer", shares=(), seed=seed, quiet=quiet))
 
 
 def _print(outcome: Outcome) -> None:
@@ -79,4 +114,7 @@ def _print(outcome: Outcome) -> None:
     )
     near = f"mean {cosine['mean']:.4f}, 1st percentile {cosine['p1']:.4f}, min {cosine['min']:.4f}"
     print(f"  cosine   {near}, of the embeddings to the float network's")
+    for outlier in (outcome.calibration or {}).get("outliers", ())[:_SHOWN_OUTLIERS]:
+        limits = f"{outlier['low']:.3g}..{outlier['high']:.3g}, {outlier['stretch']:.1f} times that of 99 % of images"
+        print(f"  range    {outlier['layer']}: {limits} (calibration image {outlier['image']})")
     print(f"  time     {spent}")

@@ -64,7 +64,10 @@ def teacher(
 @command
 def student(
     data: Data,
-    width: Annotated[float, typer.Option(help="Width of SqueezeNext-23v5: 1.0 or 2.0.")] = 1.0,
+    network: Annotated[
+        str, typer.Option(help="squeezenext_23v5, mobilefacenet or mobilefacenet_prelu.")
+    ] = "squeezenext_23v5",
+    width: Annotated[float | None, typer.Option(help="Width of SqueezeNext-23v5: 1.0 or 2.0. Default: 1.0.")] = None,
     teacher: Annotated[
         Path | None, typer.Option(help="A trained teacher's run; the student learns from it too.")
     ] = None,
@@ -79,7 +82,7 @@ def student(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Train a SqueezeNext-23v5 student, by itself or taught by a teacher.
+    """Train a student, SqueezeNext-23v5 or MobileFaceNet, by itself or taught by a teacher.
 
     Examples:
 
@@ -87,12 +90,15 @@ def student(
 
         edgeface train student photos/ --width 2.0 --out runs/plain-2.0
 
+        edgeface train student photos/ --network mobilefacenet --set size=112
+
         edgeface train student photos/ --teacher runs/teacher --set distillation.views=0
     """
+    name = f"student-{width or 1.0:.1f}" if network == "squeezenext_23v5" else network
     options = {"recipe": recipe, "overrides": overrides, "precision": precision}
     request = {"seed": seed, "resume": resume, "strategy": strategy, "strict": strict, "quiet": quiet}
-    request |= {"width": width, "teacher": teacher}
-    _train("student", data, out or Path(f"runs/student-{width:.1f}"), options, request, as_json)
+    request |= {"network": network, "width": width, "teacher": teacher}
+    _train("student", data, out or Path("runs") / name, options, request, as_json)
 
 
 @app.command()

@@ -10,12 +10,27 @@ import tf_keras
 from edgeface.errors import RunError
 from edgeface.face_input import FaceInput
 from edgeface.models.inception_resnet import inception_resnet_v1
+from edgeface.models.mobilefacenet import mobilefacenet, mobilefacenet_prelu
 from edgeface.models.squeezenext import squeezenext_23v5
 from edgeface.run import Run, open_run
 
-NETWORKS = {"inception_resnet_v1": inception_resnet_v1, "squeezenext_23v5": squeezenext_23v5}
+NETWORKS = {
+    "inception_resnet_v1": inception_resnet_v1,
+    "squeezenext_23v5": squeezenext_23v5,
+    "mobilefacenet": mobilefacenet,
+    "mobilefacenet_prelu": mobilefacenet_prelu,
+}
 
-__all__ = ["NETWORKS", "build_network", "inception_resnet_v1", "load_model", "load_run_model", "squeezenext_23v5"]
+__all__ = [
+    "NETWORKS",
+    "build_network",
+    "inception_resnet_v1",
+    "load_model",
+    "load_run_model",
+    "mobilefacenet",
+    "mobilefacenet_prelu",
+    "squeezenext_23v5",
+]
 
 
 def build_network(network: str, build: dict[str, Any]) -> tf_keras.Model:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import tf_keras
 
-from edgeface.models import inception_resnet_v1, squeezenext_23v5
+from edgeface.models import inception_resnet_v1, mobilefacenet, mobilefacenet_prelu, squeezenext_23v5
 
 
 def trainable_parameters(model: tf_keras.Model) -> int:
@@ -19,11 +19,10 @@ def multiply_adds(model: tf_keras.Model) -> int:
     """Multiply-adds of one image in convolutions and dense layers (the others are not counted)."""
     total = 0
     for layer in model.layers:
-        if isinstance(layer, tf_keras.layers.Conv2D):
-            _, height, width, _ = layer.output.shape
-            total += height * width * int(np.prod(layer.kernel.shape))
-        elif isinstance(layer, tf_keras.layers.Dense):
-            total += int(np.prod(layer.kernel.shape))
+        kernel = _kernel(layer)
+        if kernel is not None:
+            height, width = layer.output.shape[1:3] if len(layer.output.shape) == 4 else (1, 1)
+            total += height * width * int(np.prod(kernel.shape))
     return total
 
 
@@ -31,11 +30,19 @@ def weight_bytes(model: tf_keras.Model) -> tuple[int, int]:
     """Bytes of the weights as they are exported, float32 and int8: BatchNorm folded into the convolutions."""
     kernels, biases = 0, 0
     for layer in model.layers:
-        if isinstance(layer, (tf_keras.layers.Conv2D, tf_keras.layers.Dense)):
-            kernels += int(np.prod(layer.kernel.shape))
-            biases += layer.kernel.shape[-1]
+        kernel = _kernel(layer)
+        if kernel is not None:
+            kernels += int(np.prod(kernel.shape))
+            biases += layer.output.shape[-1]
     # int8: one byte a weight, an int32 bias and a float32 scale with an int64 zero point a channel.
     return 4 * (kernels + biases), kernels + (4 + 4 + 8) * biases
+
+
+def _kernel(layer: tf_keras.layers.Layer) -> Any:
+    """The kernel of a convolution or a dense layer, None for other layers."""
+    if isinstance(layer, tf_keras.layers.DepthwiseConv2D):
+        return layer.depthwise_kernel
+    return layer.kernel if isinstance(layer, (tf_keras.layers.Conv2D, tf_keras.layers.Dense)) else None
 
 
 def summaries(classes: int, size: int) -> list[dict[str, Any]]:
@@ -45,6 +52,8 @@ def summaries(classes: int, size: int) -> list[dict[str, Any]]:
         "inception-resnet-v1": lambda: inception_resnet_v1(classes, size=size),
         "squeezenext-23v5 2.0": lambda: squeezenext_23v5(classes, size=size, width=2.0),
         "squeezenext-23v5 1.0": lambda: squeezenext_23v5(classes, size=size, width=1.0),
+        "mobilefacenet": lambda: mobilefacenet(classes, size=size),
+        "mobilefacenet-prelu": lambda: mobilefacenet_prelu(classes, size=size),
     }
     for name, build in networks.items():
         model = build()

@@ -80,6 +80,11 @@ def test_train_eval_and_resume_from_the_command_line(faces, tmp_path):
         (["train", "student", "{faces}", "--strategy", "clever", "--out", "{new}"], "choose one of"),
         (["train", "student", "{faces}", "--strategy", "multiworker", "--out", "{new}"], "TF_CONFIG"),
         (["train", "student", "{faces}", "--out", "{file}"], "is a file"),
+        (["train", "student", "{faces}", "--network", "resnet", "--set", "batch_size=8"], "choose one of squeezenext"),
+        (
+            ["train", "student", "{faces}", "--network", "mobilefacenet", "--width", "2", "--set", "batch_size=8"],
+            "mobilefacenet has one width",
+        ),
         (["eval", "{missing}", "{faces}"], "no such folder"),
     ],
 )
@@ -120,6 +125,16 @@ def test_models_reports_the_reference_counts():
     assert rows["inception-resnet-v1"]["trainable"] == 26_781_288
     assert rows["squeezenext-23v5 2.0"]["trainable"] == 3_399_352
     assert rows["squeezenext-23v5 1.0"]["trainable"] == 1_106_456
+
+
+@pytest.mark.slow
+def test_mobilefacenet_trains_like_any_student(faces, tmp_path):
+    out = tmp_path / "run"
+    trained = run("train", "student", faces, "--network", "mobilefacenet", "--out", out, *QUICK, "--json")
+    assert trained.exit_code == 0, trained.stderr
+    assert json.loads((out / "run.json").read_text())["network"] == "mobilefacenet"
+    scored = run("eval", out, faces, "--json")
+    assert json.loads(scored.stdout)["top1"] == pytest.approx(json.loads(trained.stdout)["val_accuracy"])
 
 
 @pytest.mark.slow

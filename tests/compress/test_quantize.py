@@ -45,6 +45,9 @@ def test_int8_bundle_is_measured(outcome, splits):
     assert outcome.cosine["min"] <= outcome.cosine["p1"] <= outcome.cosine["mean"]
     assert outcome.cosine["mean"] > 0.98
     assert outcome.warnings == ()
+    first = bundle.thresholds[0]
+    assert (first.fmr, first.genuine_pairs, first.impostor_pairs) == (0.1, 8 * 28, 8 * 8 * 28)
+    assert first.fnmr < 0.5
     validation = splits[1]
     assert outcome.images == len(validation)
     logits = Recognizer(outcome.bundle).logits(validation.images, prepared=True)

@@ -1,5 +1,7 @@
 """The networks against the reference system's counts."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -8,7 +10,8 @@ from edgeface.tensorflow_setup import quiet_tensorflow
 quiet_tensorflow()
 import tf_keras
 
-from edgeface.models import inception_resnet_v1, squeezenext_23v5
+from edgeface.models import inception_resnet_v1, mobilefacenet, mobilefacenet_prelu, squeezenext_23v5
+from edgeface.models.squeezenext import uniform_widths
 from edgeface.models.summary import multiply_adds, trainable_parameters, weight_bytes
 
 
@@ -26,6 +29,50 @@ def test_trainable_parameters_are_the_reference_systems(build, trainable, embedd
     assert model.output["embedding"].shape == (None, embedding)
     assert model.output["logits"].shape == (None, 2360)
     tf_keras.backend.clear_session()
+
+
+def test_mobilefacenet_has_the_published_size():
+    """Less than a million parameters and 221 million multiply-adds (Chen et al. 2018); ports count 1,003,136."""
+    model = mobilefacenet_prelu(51, size=112)
+    classifier = 129 * 51
+    assert trainable_parameters(model) - classifier == 1_003_136
+    assert multiply_adds(model) == pytest.approx(221e6, rel=0.01)
+    tf_keras.backend.clear_session()
+    model = mobilefacenet(51, size=112)
+    assert trainable_parameters(model) - classifier == 1_003_136 - 7_552  # a slope for every channel
+    assert {type(layer).__name__ for layer in model.layers} >= {"DepthwiseConv2D", "Add"}
+    assert not any(isinstance(layer, tf_keras.layers.PReLU) for layer in model.layers)
+    tf_keras.backend.clear_session()
+
+
+def test_mobilefacenet_takes_other_sizes():
+    small = ((2, 64, 1, 2), (2, 128, 1, 2))
+    model = mobilefacenet(3, size=40, bottlenecks=small)
+    outputs = model(np.ones((2, 40, 40, 3), np.float32))
+    assert outputs["embedding"].shape == (2, 128)
+    assert outputs["logits"].shape == (2, 3)
+    assert multiply_adds(model) > 0
+
+
+def test_a_width_list_rebuilds_the_published_network_and_narrower_ones():
+    widths = uniform_widths(1.0)
+    assert widths["stages"] == [32, 64, 128, 256]
+    assert [len(stage) for stage in widths["blocks"]] == [2, 4, 14, 1]
+    assert widths["blocks"][2][5] == [64, 32, 64, 64]
+    whole = squeezenext_23v5(2360, widths=json.loads(json.dumps(widths)))
+    assert trainable_parameters(whole) == 1_106_456
+    tf_keras.backend.clear_session()
+    narrow = {"stem": 8, "stages": [6, 5, 4, 3], "blocks": [[[3, 2, 4, 5]], [], [], []]}
+    model = squeezenext_23v5(3, size=32, widths=narrow)
+    assert model.get_layer("stage1_block1_3x1").kernel.shape == (3, 1, 2, 4)
+    assert model.get_layer("stage1_block1_expand").kernel.shape == (1, 1, 5, 6)
+    assert model.get_layer("head").kernel.shape == (1, 1, 3, 128)
+
+
+@pytest.mark.parametrize("broken", [{"stem": 0}, {"stages": [8, 8]}, {"blocks": [[[1, 2, 3]], [], [], []]}])
+def test_a_width_list_that_is_none_is_refused(broken):
+    with pytest.raises(ValueError, match="width list"):
+        squeezenext_23v5(3, size=32, widths={**uniform_widths(0.25, (1, 0, 0, 0)), **broken})
 
 
 def test_multiply_adds_and_bytes_of_a_small_network_by_hand():

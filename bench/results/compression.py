@@ -1,0 +1,219 @@
+"""The table of compression.sh: reads what its commands printed as JSON and writes compression.md and compression.json.
+
+    python bench/results/compression.py WORK OUT          (WORK/*.json -> OUT/compression.md, OUT/compression.json)
+
+What is not there yet is 'not measured'. Figures of several seeds are means with their standard deviation.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from edgeface.files import write_json, write_text
+from edgeface.model_card import NOT_MEASURED
+
+Figures = dict[str, Any]
+
+
+def main(work: Path, out: Path) -> None:
+    """Write the table and the figures behind it."""
+    results = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(work.glob("*.json"))}
+    figures = collect(results)
+    write_json(out / "compression.json", {"figures": figures, "results": _public(results)})
+    write_text(out / "compression.md", render(figures))
+
+
+def collect(results: dict[str, Any]) -> Figures:
+    """Every figure of the table from the commands' results by name; None where one is missing."""
+    base = _float_accuracy(results, "student-int8")
+
+    def losses(kind: str) -> list[float] | None:
+        accuracies = _seeds(results, f"{kind}-int8", lambda found: found["accuracy"])
+        return None if accuracies is None or base is None else [100 * (base - value) for value in accuracies]
+
+    def float_losses(kind: str) -> list[float] | None:
+        accuracies = _seeds(results, f"{kind}-int8", lambda found: found["float_accuracy"])
+        return None if accuracies is None or base is None else [100 * (base - value) for value in accuracies]
+
+    modes = ("int8", "qat-taught", "qat-alone", "qat-self")
+    return {
+        "student_accuracy": base,
+        "images": results.get("student-int8", {}).get("images"),
+        "pruned60_taught_loss": float_losses("pruned60-taught"),
+        "pruned60_alone_loss": float_losses("pruned60-alone"),
+        "pruned60_taught_int8_loss": losses("pruned60-taught"),
+        "pruned60_alone_int8_loss": losses("pruned60-alone"),
+        "pruned60_speedup": _ratio(results.get("bench-pruned"), "pruned60"),
+        "pruned40_int8_loss": losses("pruned40-taught"),
+        "pruned40_bytes": _seeds(results, "pruned40-taught-int8", lambda found: found["bytes"]),
+        "modes": {
+            mode: {
+                "accuracy": _seeds(results, f"student-{mode}", lambda found: 100 * found["accuracy"]),
+                "cosine_p1": _seeds(results, f"student-{mode}", lambda found: found["cosine"]["p1"]),
+            }
+            for mode in modes
+        },
+        "peer": _peer(results.get("bench-peer")),
+        "seconds_int8": results.get("seconds-timed-int8", {}).get("wall"),
+        "seconds_qat": _qat_seconds(results.get("timed-qat")),
+        "seconds_int8_parts": results.get("timed-int8", {}).get("seconds"),
+        "seconds_qat_parts": results.get("timed-qat", {}).get("seconds"),
+    }
+
+
+def render(figures: Figures) -> str:
+    """The figures as Markdown, each beside its target."""
+    taught, alone = figures["pruned60_taught_loss"], figures["pruned60_alone_loss"]
+    size = figures["pruned40_bytes"]
+    peer, speed = figures["peer"], figures["pruned60_speedup"]
+    rows = [
+        ("1.0 pruned to 60 % of MACs, taught: accuracy lost, points", "<= 1.0", _spread(taught), _most(taught, 1.0)),
+        ("the same in int8", "", _spread(figures["pruned60_taught_int8_loss"]), ""),
+        ("its int8 fps, times the unpruned int8", ">= 1.3x", _times(speed), _least(speed and speed["value"], 1.3)),
+        (
+            "the same without the teacher: accuracy lost, points",
+            "more than taught",
+            _spread(alone),
+            _helps(taught, alone),
+        ),
+        (
+            "1.0 pruned to 40 % of MACs, int8: accuracy lost, points",
+            "<= 3",
+            *_judged(figures["pruned40_int8_loss"], 3.0),
+        ),
+        ("its file, KB", "<= 600", _spread(size and [one / 1e3 for one in size], 0), _most(size, 600e3)),
+        *_mode_rows(figures["modes"]),
+        (
+            "1.0 int8 against MobileFaceNet int8, 112 px, one thread: fps",
+            ">= 4x",
+            _times(peer and peer["ratio"]),
+            _least(peer and peer["ratio"]["value"], 4.0),
+        ),
+        ("their accuracy, 1.0 / MobileFaceNet", "same row", peer["accuracy"] if peer else NOT_MEASURED, ""),
+        (
+            "quantize --mode int8 of 1.0 at 112 px, whole command, s",
+            "<= 90",
+            *_judged(figures["seconds_int8"], 90.0, 0),
+        ),
+        ("qat conversion without training, s", "<= 120", *_judged(figures["seconds_qat"], 120.0, 0)),
+    ]
+    lines = ["| figure | target | measured | holds |", "|---|---|---|---|"]
+    lines += [f"| {' | '.join(row)} |" for row in rows]
+    base = figures["student_accuracy"]
+    head = (
+        f"1.0-SqNxt-23v5 on people51: {NOT_MEASURED if base is None else f'{100 * base:.2f} %'} top-1 in float32 on "
+        f"{figures['images'] or 'its'} validation images. Spread: standard deviation over the seeds of fine-tuning, "
+        "all from one student. fps: median of interleaved rounds, 95 % interval in brackets."
+    )
+    parts = [f"{name}: {_parts(figures[f'seconds_{key}_parts'])}" for name, key in (("int8", "int8"), ("qat", "qat"))]
+    return "\n".join(
+        ["# Compression", "", head, "", *lines, "", "Where the time goes, s. " + "; ".join(parts) + ".", ""]
+    )
+
+
+def _public(value: Any) -> Any:
+    """Without the paths of the machine that the figures were measured on."""
+    if isinstance(value, dict):
+        return {key: _public(entry) for key, entry in value.items() if key not in ("bundle", "run")}
+    if isinstance(value, list):
+        return [_public(entry) for entry in value]
+    return value
+
+
+def _seeds(results: dict[str, Any], name: str, read: Callable[[dict[str, Any]], float]) -> list[float] | None:
+    """One figure of `name` and of `name-sN`, over the seeds that there are."""
+    found = [read(results[key]) for key in sorted(results) if key == name or key.startswith(f"{name}-s")]
+    return found or None
+
+
+def _float_accuracy(results: dict[str, Any], name: str) -> float | None:
+    return results[name]["float_accuracy"] if name in results else None
+
+
+def _ratio(bench: dict[str, Any] | None, name: str) -> dict[str, float] | None:
+    """The speed of the row whose name begins so, times the first row's."""
+    rows = [] if bench is None else [row for row in bench["rows"][1:] if row["name"].startswith(name)]
+    return rows[0]["ratio"] if rows else None
+
+
+def _peer(bench: dict[str, Any] | None) -> dict[str, Any] | None:
+    """MobileFaceNet is the first row, so that the ratio of 1.0 is to it."""
+    if bench is None:
+        return None
+    peer, own = bench["rows"][:2]
+    shown = [f"{100 * row['accuracy']['top1']:.2f} %" if row["accuracy"] else NOT_MEASURED for row in (own, peer)]
+    return {"ratio": own["ratio"], "accuracy": " / ".join(shown)}
+
+
+def _qat_seconds(found: dict[str, Any] | None) -> float | None:
+    return None if found is None else sum(value for name, value in found["seconds"].items() if name != "training")
+
+
+def _mode_rows(modes: dict[str, Any]) -> list[tuple[str, str, str, str]]:
+    taught = modes["qat-taught"]
+    titles = {
+        "int8": "int8 without training: top-1, %",
+        "qat-alone": "qat without a teacher: top-1, %",
+        "qat-self": "qat taught by its own float network: top-1, %",
+        "qat-taught": "qat with the teacher: top-1, %",
+    }
+    rows = [(title, "", _spread(modes[mode]["accuracy"]), "") for mode, title in titles.items()]
+    others = [modes[mode]["accuracy"] for mode in ("int8", "qat-alone")]
+    holds = ""
+    if taught["accuracy"] and all(others):
+        holds = _yes(statistics.mean(taught["accuracy"]) >= max(statistics.mean(other) for other in others) - 1e-9)
+    rows[-1] = (rows[-1][0], "not worse than int8, qat alone", rows[-1][2], holds)
+    cosine = taught["cosine_p1"]
+    least = min(cosine) if cosine else None
+    return [
+        *rows,
+        ("its embedding cosine to float, 1st percentile", ">= 0.98", _spread(cosine, 4), _least(least, 0.98)),
+    ]
+
+
+def _judged(value: float | Sequence[float] | None, most: float, digits: int = 2) -> tuple[str, str]:
+    values = [value] if isinstance(value, (int, float)) else value
+    return _spread(values, digits), _most(values, most)
+
+
+def _spread(values: Sequence[float] | None, digits: int = 2) -> str:
+    if not values:
+        return NOT_MEASURED
+    if len(values) == 1:
+        return f"{values[0]:.{digits}f} (one run)"
+    return f"{statistics.mean(values):.{digits}f} +- {statistics.stdev(values):.{digits}f} ({len(values)} runs)"
+
+
+def _times(ratio: dict[str, float] | None) -> str:
+    return NOT_MEASURED if ratio is None else f"{ratio['value']:.2f}x ({ratio['low']:.2f}-{ratio['high']:.2f})"
+
+
+def _most(values: Sequence[float] | None, limit: float) -> str:
+    return _yes(statistics.mean(values) <= limit + 1e-9) if values else ""
+
+
+def _least(value: float | None, limit: float) -> str:
+    return "" if value is None else _yes(value >= limit)
+
+
+def _helps(taught: Sequence[float] | None, alone: Sequence[float] | None) -> str:
+    return _yes(statistics.mean(alone) > statistics.mean(taught)) if taught and alone else ""
+
+
+def _yes(holds: bool) -> str:
+    return "yes" if holds else "NO"
+
+
+def _parts(seconds: dict[str, float] | None) -> str:
+    return NOT_MEASURED if not seconds else ", ".join(f"{name} {value:.0f}" for name, value in seconds.items())
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit(__doc__)
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

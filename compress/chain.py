@@ -1,0 +1,70 @@
+"""The road that a network has come: teacher -> student -> pruned -> int8, with what each step gave."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import tf_keras
+
+from edgeface.errors import EdgeFaceError
+from edgeface.models import build_network
+from edgeface.models.summary import multiply_adds, weight_bytes
+from edgeface.run import Run, open_run
+
+FIELDS = ("step", "name", "network", "accuracy", "images", "macs", "bytes", "fps")
+"""What every entry holds. `accuracy` is top-1 (0..1) on the validation images, `bytes` the size of the weights as
+float32 or of the .tflite file, `fps` was measured where the run says; None where it was not measured."""
+
+
+def run_chain(run: Run, model: tf_keras.Model) -> list[dict[str, Any]]:
+    """The entries up to a run, which `model` is the network of: its teacher, the steps it recorded, and itself."""
+    recorded = [_entry(**step) for step in run.info.get("chain") or []]
+    own = network_entry(_step_name(run), run, model)
+    if not recorded:
+        return [*_teacher(run), own]
+    if recorded[-1]["name"] == own["name"]:
+        return [*recorded[:-1], {**own, **{key: value for key, value in recorded[-1].items() if value is not None}}]
+    return [*recorded, own]
+
+
+def network_entry(step: str, run: Run, model: tf_keras.Model) -> dict[str, Any]:
+    """The entry of a run's network as it is, in float32."""
+    return _entry(
+        step=step,
+        name=run.path.resolve().name,
+        network=run.network,
+        accuracy=run.figures.get("val_accuracy"),
+        images=run.figures.get("validation_images"),
+        macs=multiply_adds(model),
+        bytes=weight_bytes(model)[0],
+    )
+
+
+def _step_name(run: Run) -> str:
+    if run.info.get("quantization"):
+        return "trained for int8"
+    return "teacher" if run.network == "inception_resnet_v1" else "student"
+
+
+def _teacher(run: Run) -> list[dict[str, Any]]:
+    """The teacher that a run was taught by; from the teacher's own run where that is still there."""
+    known = run.info.get("teacher")
+    if not isinstance(known, dict):
+        return []
+    figures = known.get("figures") or {}
+    path = Path(str(known.get("run", "")))
+    entry = _entry(
+        step="teacher", name=path.name, accuracy=figures.get("val_accuracy"), images=figures.get("validation_images")
+    )
+    try:
+        teacher = open_run(path)
+    except (EdgeFaceError, OSError):
+        return [entry]
+    if teacher.info["weights_sha256"] != known.get("weights_sha256"):
+        return [entry]
+    return [network_entry("teacher", teacher, build_network(teacher.network, teacher.build))]
+
+
+def _entry(**values: Any) -> dict[str, Any]:
+    return {key: values.get(key) for key in FIELDS}

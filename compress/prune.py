@@ -1,0 +1,198 @@
+"""`edgeface prune`: rounds of removing channels (or single weights) and fine-tuning; the result is an ordinary run."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tf_keras
+
+from edgeface.compress.calibration import samples
+from edgeface.compress.export import to_tflite
+from edgeface.compress.importance import check_method
+from edgeface.compress.preflight import unfit_layers
+from edgeface.compress.sparse import file_sparsity, gzip_bytes, no_faster
+from edgeface.compress.starting import Place, Request, narrow_start, sparse_start
+from edgeface.data.dataset import FaceDataset
+from edgeface.data.layouts import default_face_input, load_dataset
+from edgeface.errors import DataError, RunError, UsageError
+from edgeface.files import write_json
+from edgeface.models import load_model
+from edgeface.models.summary import multiply_adds, trainable_parameters
+from edgeface.recipe import to_toml
+from edgeface.run import Run, open_run
+from edgeface.train.session import SHAPE, Start, load_split, train
+from edgeface.train.session import Request as TrainRequest
+
+__all__ = ["Outcome", "Request", "download_report", "prune"]
+
+CALIBRATION = 64
+"""Training images that set the ranges of the files whose sizes are compared; no size depends on them."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of it: the pruned run, whether it was interrupted (then asking again goes on), and figures before and
+    after: `accuracy` (0..1 on `images` validation images), `macs`, `parameters`; `speedup` where speed was the goal."""
+
+    run: Path
+    stopped: bool
+    figures: dict[str, Any]
+
+
+def prune(request: Request) -> Outcome:
+    """Prune a run into `out`. Asked again after an interruption it goes on to the same result.
+
+    Raises UsageError for options that do not fit the network, RunError for runs that cannot be used; see the messages.
+    """
+    first = open_run(request.run)
+    data = request.data or Path(str(first.dataset.get("path", "")))
+    if request.data is None and not (first.dataset.get("path") and data.is_dir()):
+        raise DataError(f"{first.path}: its dataset {str(data)!r} is not there; give the folder with --data")
+    _check(request, first)
+    dataset = load_dataset(data)
+    _check_images(request, first, dataset)
+    _claim(request, first, dataset)
+    unfit = unfit_layers(load_model(first))
+    if unfit and not request.quiet:
+        sys.stderr.write(f"warning: {unfit[0]}\n")
+    source = first
+    rounds = request.sparsity.rounds(request.rounds) if request.sparsity else request.rounds
+    for number in range(1, rounds + 1):
+        folder = request.out if number == rounds else request.out / "rounds" / str(number)
+        tf_keras.backend.clear_session()
+        if not _finished(folder):
+            outcome = train(_round(request, first, source, dataset, folder, (number, rounds)))
+            if outcome.stopped:
+                return Outcome(request.out, True, {})
+        source = open_run(folder)
+    return Outcome(request.out, False, _figures(first, source))
+
+
+def _check(request: Request, first: Run) -> None:
+    """Refuse contradictions before anything is written."""
+    check_method(request.importance)
+    if (request.goal is None) == (request.sparsity is None):
+        raise UsageError("say what to prune: one of --keep-macs, --keep-params, --speedup, --unstructured, --pattern")
+    if request.rounds < 1 or request.align < 1:
+        raise UsageError("--rounds and --align must be 1 or more")
+    if request.out.resolve() == first.path.resolve():
+        raise UsageError(f"{request.out}: is the run to prune; choose another folder with --out")
+    if request.goal:
+        request.goal.check(first, request.align)
+        if request.goal.unit == "speed" and request.fps is None:
+            raise UsageError("--speedup needs something that measures speed")
+    else:
+        request.sparsity.check()  # type: ignore[union-attr]
+
+
+def _check_images(request: Request, first: Run, dataset: FaceDataset) -> None:
+    """Refuse data, a recipe or a teacher for which the network would see other people or other images."""
+    if dataset.identities != first.identities:
+        raise DataError(f"{dataset.root}: holds other people than {first.path}; prune on what it was trained on")
+    if default_face_input(dataset, request.recipe.size) != first.face_input:
+        raise RunError(
+            f"{first.path}: sees other images than {dataset.root} at {request.recipe.size} px; prune at its size"
+        )
+    if request.teacher is not None:
+        teacher = open_run(request.teacher)
+        if (teacher.identities, teacher.face_input) != (first.identities, first.face_input):
+            raise RunError(
+                f"{teacher.path}: knows other people or takes other images than {first.path}; give its teacher"
+            )
+
+
+def _claim(request: Request, first: Run, dataset: FaceDataset) -> None:
+    """Note in `prune.json` what is being done, and refuse a folder in which something else was begun."""
+    place = request.out / "prune.json"
+    asked = {
+        "weights_sha256": first.info["weights_sha256"],
+        "dataset": dataset.content_hash(),
+        "goal": request.goal.to_dict() if request.goal else request.sparsity.to_dict(),  # type: ignore[union-attr]
+        "importance": request.importance,
+        "rounds": request.rounds,
+        "align": request.align,
+        "seed": request.seed,
+        "device": request.device,
+        "teacher": None if request.teacher is None else open_run(request.teacher).info["weights_sha256"],
+        "recipe": to_toml(request.recipe),
+    }
+    if place.is_file() and ((request.out / "rounds").exists() or (request.out / "run.json").exists()):
+        try:
+            begun = json.loads(place.read_text(encoding="utf-8"))["asked"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise RunError(f"{place}: cannot be read ({error!r}); choose another --out") from None
+        changed = [name for name in asked if begun.get(name) != asked[name]]
+        if changed:
+            raise RunError(f"{request.out}: was begun with another {', '.join(changed)}; choose another --out")
+    elif not place.is_file() and request.out.exists() and (not request.out.is_dir() or any(request.out.iterdir())):
+        raise UsageError(f"{request.out}: holds something else; choose another folder with --out")
+    else:
+        write_json(place, {"asked": asked})
+
+
+def _finished(folder: Path) -> bool:
+    info = _info(folder)
+    return bool(info and info.get("figures", {}).get("finished"))
+
+
+def _info(folder: Path) -> dict[str, Any] | None:
+    try:
+        return json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def _round(request: Request, first: Run, source: Run, dataset: FaceDataset, folder: Path, place: Place) -> TrainRequest:
+    """What to train in one round: a round that was begun goes on, another starts from the pruned network."""
+    info = _info(folder)
+    resume = info is not None and (folder / "checkpoints" / "checkpoint").is_file()
+    if not resume:  # it may have been stopped before its first checkpoint
+        (folder / "run.json").unlink(missing_ok=True)
+        shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+    if request.sparsity:
+        start = sparse_start(request, first, source, folder, place)
+    elif resume and info is not None:
+        shape = {name: info["build"][name] for name in SHAPE if name in info["build"]}
+        start = Start(info["network"], shape, lambda learner, views: None, {})
+    else:
+        start = narrow_start(request, first, source, dataset, folder, place)
+    return TrainRequest(
+        dataset.root, folder, request.recipe, request.recipe_name, teacher=request.teacher, seed=request.seed,
+        resume=resume, strict=request.strict, quiet=request.quiet, start=start,
+    )  # fmt: skip
+
+
+def _figures(first: Run, last: Run) -> dict[str, Any]:
+    """Before and after, from the two runs."""
+    models = [load_model(first), load_model(last)]
+    accuracies = [first.figures.get("val_accuracy"), last.figures["val_accuracy"]]
+    pairs: dict[str, Sequence[Any]] = {
+        "accuracy": accuracies,
+        "macs": [multiply_adds(model) for model in models],
+        "parameters": [trainable_parameters(model) for model in models],
+    }
+    before, after = ({name: values[i] for name, values in pairs.items()} for i in (0, 1))
+    speedup = last.info.get("pruning", {}).get("speedup")
+    return {"before": before, "after": after, "images": last.figures["validation_images"], "speedup": speedup}
+
+
+def download_report(request: Request, outcome: Outcome) -> dict[str, Any]:
+    """What sparse weights save: `gzip_bytes` of the int8 .tflite before and after, `layers` with the sparsity that the
+    int8 file has of each, `no_faster`, a sentence."""
+    first, last = open_run(request.run), open_run(outcome.run)
+    dataset = load_dataset(request.data or Path(str(first.dataset["path"])))
+    images = load_split(dataset, "train", first.face_input, strict=request.strict).images[:CALIBRATION]
+    ranges = samples(images, first.face_input)
+    models = [load_model(run) for run in (first, last)]
+    files = [to_tflite(model, "int8", calibration=ranges) for model in models]
+    return {
+        "gzip_bytes": [gzip_bytes(content) for content in files],
+        "layers": file_sparsity(files[1]),
+        "no_faster": no_faster(models[1]),
+    }

@@ -1,0 +1,70 @@
+"""A network trained for int8 as a run: an ordinary one, whose `run.json` also holds the ranges it learnt.
+
+Every command takes it as the float network with the trained weights; `edgeface quantize --mode qat --epochs 0` makes
+the same int8 model of it again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import tf_keras
+
+from edgeface.compress.chain import run_chain
+from edgeface.compress.qat_model import Ranges, activation_ranges, plain_weights
+from edgeface.errors import RunError
+from edgeface.files import atomic_folder, sha256, write_json
+from edgeface.run import Run
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What a run trained for int8 holds besides its weights: the range (low, high) of every activation by layer, the
+    layers left in floats, and how it was taught."""
+
+    ranges: Ranges
+    float_layers: tuple[str, ...]
+    teaching: dict[str, Any]
+
+    @staticmethod
+    def of(quantized: tf_keras.Model, float_layers: tuple[str, ...], teaching: dict[str, Any]) -> Stored:
+        """From a trained fake-quantized network."""
+        return Stored(activation_ranges(quantized), float_layers, teaching)
+
+
+def stored(run: Run) -> Stored | None:
+    """The ranges of a run trained for int8, None for any other. Raises RunError when they are damaged."""
+    entry = run.info.get("quantization")
+    if entry is None:
+        return None
+    try:
+        ranges = {str(name): (float(low), float(high)) for name, (low, high) in entry["ranges"].items()}
+        return Stored(ranges, tuple(map(str, entry["float_layers"])), dict(entry["teaching"]))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise RunError(f"{run.path / 'run.json'}: its quantization is damaged ({error!r}); train it again") from None
+
+
+def save(
+    folder: Path,
+    run: Run,
+    quantized: tf_keras.Model,
+    model: tf_keras.Model,
+    kept: Stored,
+    training: list[dict[str, Any]],
+) -> None:
+    """Write the run. `model` is the float network that `quantized` was made from; it is left as it is."""
+    plain = tf_keras.models.clone_model(model)
+    plain_weights(quantized, plain)
+    figures = {"finished": True}
+    if training:
+        best = max(training, key=lambda row: (row["val_accuracy"], row["epoch"]))
+        figures |= {"val_accuracy": best["val_accuracy"], "epoch": best["epoch"]}
+    with atomic_folder(folder) as temporary:
+        plain.save_weights(str(temporary / "weights.h5"), save_format="h5")
+        for name in ("recipe.toml", "identities.txt"):
+            (temporary / name).write_bytes((run.path / name).read_bytes())
+        info = {**run.info, "figures": figures, "quantization": asdict(kept), "chain": run_chain(run, model)}
+        info["weights_sha256"] = sha256(temporary / "weights.h5")
+        write_json(temporary / "run.json", info)

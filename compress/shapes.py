@@ -1,0 +1,69 @@
+"""What a network would weigh and how fast it would be with fewer channels, before anything is trained."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tf_keras
+
+from edgeface.bundle import write_bundle
+from edgeface.compress.channels import widths_of
+from edgeface.compress.export import to_tflite
+from edgeface.compress.goal import MeasureFps, narrowed
+from edgeface.compress.importance import channel_importance
+from edgeface.errors import UsageError
+from edgeface.models.summary import multiply_adds
+from edgeface.run import Run
+from edgeface.train.batches import Images
+
+
+def measure_shapes(
+    run: Run,
+    model: tf_keras.Model,
+    train: Images,
+    keeps: Sequence[float],
+    *,
+    calibration: np.ndarray,
+    align: int,
+    fps: MeasureFps,
+    say: Any,
+) -> list[dict[str, Any]]:
+    """`keep`, `macs`, `size` (bytes in int8), `fps` and `speedup` (to the first) for each share of MACs to keep.
+
+    The networks are pruned by BatchNorm's scales and exported in int8 without training; their speed is measured in one
+    run, and does not depend on the weights. `problem` is None, or says why a share is out of reach; then the figures
+    are None. The first of `keeps` must be 1.0.
+    """
+    rows: list[dict[str, Any]] = []
+    bundles: list[Path] = []
+    with tempfile.TemporaryDirectory() as folder:
+        for keep in keeps:
+            say(f"exporting the shape of {keep:g} of the MACs")
+            row: dict[str, Any] = {"keep": keep, "macs": None, "size": None, "fps": None, "speedup": None}
+            try:
+                narrow = model if keep == 1.0 else _narrow(run, model, train, keep, align)
+                content = to_tflite(narrow, "int8", calibration=calibration)
+                bundles.append(
+                    write_bundle(Path(folder) / f"{keep:g}", content, run.identities, run.face_input, "int8").path
+                )
+                row |= {"problem": None, "macs": multiply_adds(narrow), "size": len(content)}
+            except UsageError as error:
+                row["problem"] = str(error)
+            rows.append(row)
+        say(f"measuring the speed of {len(bundles)} shapes")
+        measured = list(fps(bundles))
+    reached = [row for row in rows if row["problem"] is None]
+    for row, rate in zip(reached, measured, strict=True):
+        row["fps"] = rate
+        row["speedup"] = rate / measured[0] if rate and measured[0] else None
+    return rows
+
+
+def _narrow(run: Run, model: tf_keras.Model, train: Images, keep: float, align: int) -> tf_keras.Model:
+    """The network with this share of its MACs, untrained. Raises UsageError when it cannot get so narrow."""
+    scores = channel_importance(model, widths_of(run), "bn", train, run.face_input)
+    return narrowed(run, model, run, "macs", keep, scores, align)[0]

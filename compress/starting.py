@@ -1,0 +1,146 @@
+"""What a round of pruning starts its fine-tuning from: the pruned network, its chain, heads that know the teacher."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tf_keras
+
+from edgeface.compress.chain import FIELDS, run_chain
+from edgeface.compress.channels import widths_of
+from edgeface.compress.goal import Goal, MeasureFps, Network, narrowed, share_for_speed
+from edgeface.compress.importance import channel_importance
+from edgeface.compress.qat import Lesson, fitted_head
+from edgeface.compress.sparse import Sparsity, sparsify
+from edgeface.data.dataset import FaceDataset
+from edgeface.models import load_model
+from edgeface.models.summary import multiply_adds, weight_bytes
+from edgeface.recipe import Recipe
+from edgeface.run import Run
+from edgeface.train.batches import Images
+from edgeface.train.session import SHAPE, Start, load_split
+from edgeface.train.step import Learner
+from edgeface.train.teacher_cache import TeacherCache
+
+Place = tuple[int, int]
+"""The number of a round, from 1, and how many there are."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked for: `goal` for channels or `sparsity` for single weights, and how to fine-tune.
+
+    `recipe` is that of one round. `fps` measures bundles side by side (frames a second, None for one that does not fit
+    the device `device`); a goal of speed needs it.
+    """
+
+    run: Path
+    out: Path
+    recipe: Recipe
+    recipe_name: str
+    goal: Goal | None = None
+    sparsity: Sparsity | None = None
+    data: Path | None = None
+    teacher: Path | None = None
+    importance: str = "taylor"
+    rounds: int = 4
+    align: int = 8
+    seed: int = 0
+    fps: MeasureFps | None = None
+    device: str = "cpu"
+    strict: bool = False
+    quiet: bool = False
+
+
+def narrow_start(request: Request, first: Run, source: Run, dataset: FaceDataset, folder: Path, place: Place) -> Start:
+    """The network of the last round with fewer channels."""
+    model = load_model(source)
+    images = load_split(dataset, "train", source.face_input, strict=request.strict)
+    smaller, build, pruning = _narrow(request, first, source, model, images, place)
+    weights = smaller.get_weights()
+    facts = {"pruning": pruning, "chain": _chain_of(first, "pruned", folder, smaller)}
+    shape = {name: build[name] for name in SHAPE if name in build}
+    return Start(source.network, shape, _preparing(request, lambda learner: learner.model.set_weights(weights)), facts)
+
+
+def _narrow(
+    request: Request, first: Run, source: Run, model: tf_keras.Model, images: Images, place: Place
+) -> tuple[tf_keras.Model, dict[str, Any], dict[str, Any]]:
+    """(the narrower model, the arguments that build it, what `run.json` says of the pruning)."""
+    goal, (number, rounds) = request.goal, place
+    if goal is None:
+        raise ValueError("channels are removed for a goal")
+    scores = channel_importance(model, widths_of(source), request.importance, images, source.face_input, request.seed)
+    unit, share = goal.unit, goal.value
+
+    def narrow(share: float) -> Network:
+        return narrowed(source, model, first, unit, share, scores, request.align)
+
+    facts: dict[str, Any] = {"goal": goal.to_dict(), "importance": request.importance, "rounds": rounds}
+    facts["align"] = request.align
+    if goal.unit == "speed" and request.fps is not None:
+        unit = "macs"
+        if number in (1, rounds):  # at first to know that it can be reached, at last with the channels that are left
+            share, speedup = share_for_speed(
+                goal.value, first, source, narrow, request.align, request.fps, request.quiet
+            )
+            facts |= {"speedup": speedup, "device": request.device} if number == rounds else {}
+        else:
+            share = source.info["pruning"]["share"]
+    facts["share"] = share
+    return *narrow(share ** (number / rounds)), facts
+
+
+def sparse_start(request: Request, first: Run, source: Run, folder: Path, place: Place) -> Start:
+    """The network of the last round with more of its weights zero; they are held there after every step."""
+    sparsity, (number, rounds) = request.sparsity, place
+    if sparsity is None:
+        raise ValueError("weights are removed for a sparsity")
+    model = load_model(source)
+    weights = model.get_weights()
+
+    def put(learner: Learner) -> Callable[[], None]:
+        learner.model.set_weights(weights)
+        return sparsify(learner.model, sparsity.at(number, rounds))
+
+    facts = {
+        "sparsity": sparsity.to_dict(),
+        "chain": _chain_of(first, sparsity.title, folder, model),
+    }
+    shape = {name: source.build[name] for name in SHAPE if name in source.build}
+    return Start(source.network, shape, _preparing(request, put), facts)
+
+
+def _preparing(
+    request: Request, put: Callable[[Learner], Callable[[], None] | None]
+) -> Callable[[Learner, TeacherCache | None], Callable[[], None] | None]:
+    def prepare(learner: Learner, views: TeacherCache | None) -> Callable[[], None] | None:
+        after_step = put(learner)
+        if views is not None:
+            _fit_head(learner, views, request.recipe)
+        return after_step
+
+    return prepare
+
+
+def _chain_of(first: Run, step: str, folder: Path, model: tf_keras.Model) -> list[dict[str, Any]]:
+    """The chain of a network that is pruned from `first`; its accuracy is that of its run and not known yet."""
+    own = {
+        "step": step,
+        "name": folder.resolve().name,
+        "network": first.network,
+        "macs": multiply_adds(model),
+        "bytes": weight_bytes(model)[0],
+    }
+    return [*run_chain(first, load_model(first)), {name: own.get(name) for name in FIELDS}]
+
+
+def _fit_head(learner: Learner, views: TeacherCache, recipe: Recipe) -> None:
+    """Fit the training-only layers to the learner's network, so that the teacher's lessons make sense from step 1."""
+    if learner.distillation_head is not None:
+        lesson = Lesson(views.data, views.data, views.run.face_input, recipe, teacher=views)
+        fitted = fitted_head(learner.model, views.model, lesson)
+        learner.distillation_head.set_weights(fitted.get_weights())

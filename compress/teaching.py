@@ -1,0 +1,45 @@
+"""Who teaches a network that learns to live with int8 or without some channels: a teacher's run, its own float self."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import tf_keras
+
+from edgeface.compress.qat import Lesson, fitted_head
+from edgeface.errors import RunError
+from edgeface.models import load_model
+from edgeface.recipe import load_recipe
+from edgeface.run import Run, open_run
+from edgeface.train.batches import Images
+from edgeface.train.teacher_cache import TeacherCache
+
+
+def lesson(
+    run: Run,
+    model: tf_keras.Model,
+    train: Images,
+    validation: Images,
+    *,
+    teacher: Path | None,
+    self_distill: bool = False,
+    seed: int = 0,
+    quiet: bool = False,
+) -> Lesson:
+    """The lesson for a run's network. Raises RunError for a teacher of other people or of other images."""
+    recipe = load_recipe(run.recipe, "student")
+    own = model if self_distill else None
+    alone = Lesson(train, validation, run.face_input, recipe, seed, own=own)
+    if teacher is None:
+        return alone
+    taught_by = open_run(teacher)
+    if taught_by.identities != run.identities:
+        raise RunError(
+            f"{taught_by.path}: knows other identities than {run.path}; give the teacher it was trained with"
+        )
+    if taught_by.face_input != run.face_input:
+        raise RunError(f"{taught_by.path}: takes other images than {run.path}; both must have the same input contract")
+    teacher_model = load_model(taught_by)
+    cache = TeacherCache(taught_by, teacher_model, train, recipe.augmentation, quiet=quiet)
+    head = fitted_head(model, teacher_model, Lesson(train, validation, run.face_input, recipe, seed, cache))
+    return Lesson(train, validation, run.face_input, recipe, seed, cache, head, own)

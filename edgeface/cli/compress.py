@@ -1,0 +1,91 @@
+"""`edgeface compress`: the smallest loss that fits a budget of size, speed and accuracy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from edgeface.cli.common import Json, Quiet, command, note, print_json
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the application."""
+    app.command("compress")(compress)
+
+
+@command
+def compress(
+    run: Annotated[Path, typer.Argument(help="A student's run.", metavar="RUN")],
+    budget: Annotated[str, typer.Option(help="Limits on size, drop, accuracy, macs, fps; commas between.")],
+    teacher: Annotated[
+        Path | None, typer.Option(help="Run of the teacher; it teaches every try.", metavar="RUN")
+    ] = None,
+    data: Annotated[Path | None, typer.Option(help="Dataset; by default the one the run was trained on.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The bundle; by default bundles/RUN-compressed.")] = None,
+    work: Annotated[Path | None, typer.Option(help="Folder of the tries; by default RUN-compress beside RUN.")] = None,
+    device: Annotated[str, typer.Option(help="Where fps counts; cpu is this machine. See 'edgeface bench'.")] = "cpu",
+    keep: Annotated[str, typer.Option(help="Shares of the MACs to try.")] = "1,0.8,0.6,0.4,0.25",
+    modes: Annotated[str, typer.Option(help="int8, or int8,qat.")] = "int8,qat",
+    rounds: Annotated[int, typer.Option(help="Rounds of pruning and fine-tuning.")] = 4,
+    epochs: Annotated[int, typer.Option(help="Epochs of fine-tuning in a round.")] = 6,
+    qat_epochs: Annotated[int, typer.Option(help="Epochs of training for int8.")] = 5,
+    align: Annotated[int, typer.Option(help="Widths are multiples of this.", min=1)] = 8,
+    everything: Annotated[bool, typer.Option("--all", help="Go on after the first fit, for the whole front.")] = False,
+    about: Annotated[str, typer.Option("--note", help="Text for the model card, such as limits of the data.")] = "",
+    seed: Annotated[int, typer.Option(help="Seed of everything.", min=0)] = 0,
+    threads: Annotated[int, typer.Option(help="Threads that fps is measured with.", min=1)] = 1,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Prune and quantize until a budget is met, measuring every try; write the best bundle that fits.
+
+    Limits: size<=600KB (the .tflite file), drop<=1.0 (points of accuracy lost to RUN), accuracy>=85, macs<=40M,
+    fps>=30, fps>=1.5x (times RUN's own int8 model). Size and speed are measured before anything is trained, and what
+    breaks them is not trained. Stopped, it goes on when it is started again. Exit 1 when nothing fits.
+
+    Examples:
+
+        edgeface compress runs/student-1.0 --teacher runs/teacher --budget "size<=600KB, drop<=1.0, fps>=1.5x"
+
+        edgeface compress runs/student-1.0 --budget "drop<=2" --keep 1,0.5 --all --json
+    """
+    from edgeface.compress.budget import parse_budget
+    from edgeface.errors import UsageError
+
+    limits = parse_budget(budget)
+    try:
+        keeps = tuple(float(part) for part in keep.split(",") if part.strip())
+    except ValueError:
+        raise UsageError(f"--keep {keep}: give shares of the MACs with commas between, such as 1,0.6") from None
+    from edgeface.tensorflow_setup import quiet_tensorflow
+
+    quiet_tensorflow()
+    from edgeface.cli.measuring import fps_on
+    from edgeface.compress.qat import Plan
+    from edgeface.compress.search import Request, check_fits, search
+
+    request = Request(
+        run, limits, out or Path("bundles") / f"{run.resolve().name}-compressed",
+        work or run.parent / f"{run.resolve().name}-compress", fps_on(device, threads),
+        teacher=teacher, data=data, keeps=keeps, modes=tuple(part.strip() for part in modes.split(",")),
+        epochs=epochs, rounds=rounds, plan=Plan(epochs=qat_epochs), align=align, everything=everything, seed=seed,
+        note=about, device=device, quiet=quiet or as_json,
+    )  # fmt: skip
+    result = search(request)
+    if as_json:
+        print_json(result)
+    else:
+        _print(result, request.work, quiet)
+    check_fits(result, limits)
+
+
+def _print(result: dict[str, Any], work: Path, quiet: bool) -> None:
+    from edgeface.compress.pareto import table
+
+    print(f"{result['run']}, budget {', '.join(result['budget'])} ({result['device']}); * is on the Pareto front")
+    print(table(result["tries"]))
+    if result["chosen"]:
+        print(f"{result['bundle']}: {result['chosen']}")
+    note(f"tries, search.json and front.png are in {work}", quiet=quiet)

@@ -1,0 +1,133 @@
+"""`edgeface prune`: a trained student with fewer channels, or with sparse weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from edgeface.cli.common import Json, Quiet, command, note, print_json
+
+if TYPE_CHECKING:
+    from edgeface.compress.goal import Goal
+    from edgeface.compress.sparse import Sparsity
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the application."""
+    app.command("prune")(prune)
+
+
+@command
+def prune(
+    run: Annotated[Path, typer.Argument(help="A student's run.", metavar="RUN")],
+    keep_macs: Annotated[float | None, typer.Option(help="Keep this share of the multiply-adds, such as 0.6.")] = None,
+    keep_params: Annotated[float | None, typer.Option(help="Keep this share of the parameters.")] = None,
+    speedup: Annotated[float | None, typer.Option(help="Be this many times as fast in int8, measured.")] = None,
+    unstructured: Annotated[float | None, typer.Option(help="Make this share of the weights zero.")] = None,
+    pattern: Annotated[str | None, typer.Option(help="Keep n of m neighbouring weights: 2:4.")] = None,
+    teacher: Annotated[Path | None, typer.Option(help="Run of the teacher, for fine-tuning.", metavar="RUN")] = None,
+    data: Annotated[Path | None, typer.Option(help="Dataset; by default the one the run was trained on.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The pruned run's folder; by default RUN-pruned beside RUN.")] = None,
+    importance: Annotated[str, typer.Option(help="taylor, bn or magnitude: what tells which channels go.")] = "taylor",
+    rounds: Annotated[int, typer.Option(help="Rounds of pruning, each with fine-tuning.", min=1)] = 4,
+    align: Annotated[int, typer.Option(help="Widths end on multiples of this; 1 is any.", min=1)] = 8,
+    recipe: Annotated[str, typer.Option(help="Recipe of one round: shipped, or a TOML file.")] = "prune",
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", help="Override a field: --set stage1.epochs=10.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="Where --speedup counts; cpu is this machine.")] = "cpu",
+    threads: Annotated[int, typer.Option(help="Threads that --speedup is measured with.", min=1)] = 1,
+    seed: Annotated[int, typer.Option(help="Seed of order, augmentation and choice of images.", min=0)] = 0,
+    strict: Annotated[bool, typer.Option("--strict", help="Refuse when one image cannot be used.")] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Remove the channels that a student needs least, in rounds with fine-tuning between them.
+
+    The result is an ordinary, smaller run for every other command. Ctrl-C once saves; the same command goes on.
+    --unstructured and --pattern make single weights zero instead: smaller downloads, but no more speed.
+
+    Examples:
+
+        edgeface prune runs/student-1.0 --keep-macs 0.6 --teacher runs/teacher
+
+        edgeface prune runs/student-1.0 --speedup 1.5 --teacher runs/teacher --out runs/fast
+
+        edgeface prune runs/student-1.0 --pattern 2:4 --set stage1.epochs=10
+    """
+    chosen = _chosen(run, recipe, overrides)
+    from edgeface.tensorflow_setup import quiet_tensorflow
+
+    quiet_tensorflow()
+    from edgeface.cli.measuring import fps_on
+    from edgeface.compress.prune import Request, download_report
+    from edgeface.compress.prune import prune as shrink
+
+    goal, sparsity = _goal(keep_macs, keep_params, speedup), _sparsity(unstructured, pattern)
+    place = out or run.parent / f"{run.resolve().name}-{'sparse' if sparsity else 'pruned'}"
+    request = Request(
+        run, place, *chosen, goal=goal, sparsity=sparsity, data=data, teacher=teacher, importance=importance,
+        rounds=rounds, align=align, seed=seed, fps=fps_on(device, threads), device=device, strict=strict,
+        quiet=quiet or as_json,
+    )  # fmt: skip
+    outcome = shrink(request)
+    if outcome.stopped:
+        note("stopped; the same command goes on")
+        raise typer.Exit(130)
+    figures = {**outcome.figures, **(download_report(request, outcome) if sparsity else {})}
+    if as_json:
+        print_json({"run": str(outcome.run), **figures})
+    else:
+        _print(outcome.run, figures)
+
+
+def _chosen(run: Path, recipe: str, overrides: list[str] | None) -> tuple[Any, str]:
+    """The recipe of a round, which leaves to the run's own what it does not say, and its name."""
+    from edgeface.recipe import load_recipe
+    from edgeface.run import open_run
+    from edgeface.train.recipes import recipe_path
+
+    base = load_recipe(open_run(run).recipe, "student")
+    path, name = recipe_path(recipe)
+    return load_recipe(path, "student", overrides, base), name
+
+
+def _goal(keep_macs: float | None, keep_params: float | None, speedup: float | None) -> Goal | None:
+    from edgeface.compress.goal import Goal
+    from edgeface.errors import UsageError
+
+    given = {"macs": keep_macs, "params": keep_params, "speed": speedup}
+    goals = [Goal(unit, value) for unit, value in given.items() if value is not None]
+    if len(goals) > 1:
+        raise UsageError("give one of --keep-macs, --keep-params and --speedup")
+    return goals[0] if goals else None
+
+
+def _sparsity(unstructured: float | None, pattern: str | None) -> Sparsity | None:
+    from edgeface.compress.sparse import Sparsity, parse_pattern
+    from edgeface.errors import UsageError
+
+    if unstructured is not None and pattern is not None:
+        raise UsageError("give --unstructured or --pattern, not both")
+    if unstructured is None and pattern is None:
+        return None
+    return Sparsity(unstructured, None if pattern is None else parse_pattern(pattern))
+
+
+def _print(run: Path, figures: dict[str, Any]) -> None:
+    before, after = figures["before"], figures["after"]
+    accuracy = "unknown" if before["accuracy"] is None else f"{100 * before['accuracy']:.2f} %"
+    print(f"{run}: {100 * after['accuracy']:.2f} % top-1 on {figures['images']} validation images, before {accuracy}")
+    for name, unit in (("macs", "MACs"), ("parameters", "parameters")):
+        share = 100 * after[name] / before[name]
+        print(f"  {unit:<11}{after[name] / 1e6:9.3f} million of {before[name] / 1e6:.3f} ({share:.1f} %)")
+    if figures["speedup"] is not None:
+        print(f"  speed      {figures['speedup']:9.2f} times, int8, measured without its training")
+    if "layers" in figures:
+        for row in figures["layers"]:
+            print(f"  {row['layer']:<32}{row['weights']:>10,} weights {100 * row['sparsity']:6.1f} % zero")
+        old, new = figures["gzip_bytes"]
+        print(f"  gzip of the int8 file: {old / 1e6:.3f} MB before, {new / 1e6:.3f} MB after")
+        print(f"  {figures['no_faster']}")

@@ -1,0 +1,115 @@
+"""The chain of a bundle: teacher, student, this model; on its card and in `edgeface inspect`."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+from typer.testing import CliRunner
+
+from edgeface.bundle import open_bundle
+from edgeface.cli import app
+from edgeface.files import sha256
+from edgeface.tensorflow_setup import quiet_tensorflow
+
+quiet_tensorflow()
+
+from edgeface.compress.chain import run_chain
+from edgeface.compress.quantize import Request, quantize
+from edgeface.models import load_model
+from edgeface.models.summary import multiply_adds
+from edgeface.run import open_run
+
+
+@pytest.fixture(scope="module")
+def taught(student_run, teacher_run, tmp_path_factory):
+    """The student's run, said to have been taught by the teacher."""
+    folder = tmp_path_factory.mktemp("taught") / "student"
+    shutil.copytree(student_run, folder)
+    info = json.loads((folder / "run.json").read_text())
+    info["teacher"] = {
+        "run": str(teacher_run),
+        "weights_sha256": sha256(teacher_run / "weights.h5"),
+        "figures": {"val_accuracy": 0.75, "validation_images": 64},
+    }
+    info["figures"] = {"val_accuracy": 0.5, "validation_images": 64}
+    (folder / "run.json").write_text(json.dumps(info))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def bundle(taught, tmp_path_factory):
+    """int8, with a bench that measures 10 and 20 fps."""
+    out = tmp_path_factory.mktemp("bundle") / "door"
+    return open_bundle(
+        quantize(Request(taught, "int8", out=out, calibration=64, quiet=True, fps=lambda paths: [10.0, 20.0])).bundle
+    )
+
+
+def test_teacher_student_and_this_model(bundle, taught):
+    assert [step["step"] for step in bundle.chain] == ["teacher", "student", "int8"]
+    teacher, student, int8 = bundle.chain
+    assert teacher["name"] == "teacher"
+    model = load_model(open_run(taught))
+    assert student["macs"] == int8["macs"] == multiply_adds(model)
+    assert teacher["macs"] > student["macs"]
+    assert int8["bytes"] == bundle.size
+    assert (teacher["fps"], student["fps"], int8["fps"]) == (None, 10.0, 20.0)
+    assert bundle.accuracy is not None
+    assert (student["accuracy"], int8["accuracy"]) == (bundle.accuracy["before"], bundle.accuracy["after"])
+
+
+def test_a_teacher_that_is_gone_leaves_what_was_written_down(taught, tmp_path):
+    moved = tmp_path / "student"
+    shutil.copytree(taught, moved)
+    info = json.loads((moved / "run.json").read_text())
+    info["teacher"]["run"] = str(tmp_path / "gone")
+    (moved / "run.json").write_text(json.dumps(info))
+    run = open_run(moved)
+    teacher, student = run_chain(run, load_model(run))
+    assert (teacher["step"], teacher["name"], teacher["accuracy"], teacher["macs"]) == ("teacher", "gone", 0.75, None)
+    assert student["accuracy"] == 0.5
+
+
+def test_recorded_steps_come_first(taught, tmp_path):
+    pruned = tmp_path / "pruned"
+    shutil.copytree(taught, pruned)
+    info = json.loads((pruned / "run.json").read_text())
+    info["chain"] = [
+        {"step": "teacher", "name": "big", "accuracy": 0.9, "macs": 100},
+        {"step": "pruned", "name": "pruned", "accuracy": 0.4, "fps": 5.0},
+    ]
+    (pruned / "run.json").write_text(json.dumps(info))
+    run = open_run(pruned)
+    teacher, own = run_chain(run, load_model(run))
+    assert (teacher["name"], teacher["bytes"]) == ("big", None)
+    assert (own["step"], own["accuracy"], own["fps"]) == ("pruned", 0.4, 5.0)
+    assert own["macs"] > 0
+
+
+def test_the_card_shows_it(bundle):
+    card = (bundle.path / "MODEL_CARD.md").read_text()
+    rows = [line for line in card.splitlines() if line.startswith(("| teacher |", "| student |", "| int8 |"))]
+    assert len(rows) == 3
+    assert "not measured" in rows[0]
+    assert rows[2].split("|")[6].strip() == "20.0"
+
+
+def test_inspect(bundle):
+    result = CliRunner().invoke(app, ["inspect", str(bundle.path), "--json"])
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    assert found["macs"] == bundle.chain[-1]["macs"]
+    assert found["not_int8"] == []
+    assert found["operators"]["CONV_2D"] == 16
+    assert found["arena_bytes"] > 40 * 40 * 3 * 4
+    stem = next(tensor for tensor in found["tensors"] if tensor["shape"] == [64, 5, 5, 3])
+    assert stem["dtype"] == "int8"
+    assert len(stem["scales"]) == 64
+    assert set(stem["zero_points"]) == {0}
+    shown = CliRunner().invoke(app, ["inspect", str(bundle.path)]).stdout
+    assert "operators not in int8: none" in shown
+    assert "(64 channels)" in shown
+    assert "tensors" not in CliRunner().invoke(app, ["inspect", str(bundle.path), "--quiet"]).stdout
+    assert CliRunner().invoke(app, ["inspect", str(bundle.path / "nothing")]).exit_code == 2

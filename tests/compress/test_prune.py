@@ -1,0 +1,259 @@
+"""`edgeface prune`: smaller runs that are like any other, interruption, sparsity that lasts, refusals."""
+
+from __future__ import annotations
+
+import json
+import signal
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from edgeface.cli import app
+from edgeface.errors import DataError, RunError, UsageError
+from edgeface.interpreter import Interpreter
+from edgeface.recipe import load_recipe
+from edgeface.run import open_run
+from edgeface.tensorflow_setup import quiet_tensorflow
+
+quiet_tensorflow()
+
+from edgeface.compress.audit import operators_with_weights
+from edgeface.compress.channels import group_sizes
+from edgeface.compress.export import to_tflite
+from edgeface.compress.goal import Goal, share_for_speed
+from edgeface.compress.prune import Request, prune
+from edgeface.compress.qat import Lesson, Plan, fine_tune
+from edgeface.compress.qat_model import fake_quantized
+from edgeface.compress.sparse import Sparsity, file_sparsity, keeps_pattern, no_faster, parse_pattern
+from edgeface.models import load_model
+from edgeface.models.summary import multiply_adds
+from edgeface.train import trainer
+from edgeface.train.recipes import recipe_path
+from edgeface.train.session import Request as TrainRequest
+from edgeface.train.session import train
+
+SHORT = ["stage1.epochs=1", "warmup_steps=0"]
+
+
+def request_for(run, out, **options):
+    recipe = load_recipe(recipe_path("prune")[0], "student", SHORT, load_recipe(run / "recipe.toml", "student"))
+    return Request(run, out, recipe, "prune", **{"align": 4, "quiet": True, **options})
+
+
+@pytest.fixture(scope="module")
+def pruned(student_run, teacher_run, tmp_path_factory):
+    """60 % of the MACs, in one round, taught by the teacher."""
+    out = tmp_path_factory.mktemp("pruned") / "small"
+    return prune(request_for(student_run, out, goal=Goal("macs", 0.6), teacher=teacher_run, rounds=1))
+
+
+@pytest.fixture(scope="module")
+def sparse(student_run, tmp_path_factory):
+    """2:4."""
+    out = tmp_path_factory.mktemp("sparse") / "sparse"
+    return prune(request_for(student_run, out, sparsity=Sparsity(pattern=(2, 4))))
+
+
+def test_the_recipe_of_pruning_leaves_the_rest_to_the_run(student_run):
+    recipe = load_recipe(recipe_path("prune")[0], "student", None, load_recipe(student_run / "recipe.toml", "student"))
+    assert (recipe.size, recipe.batch_size, recipe.augmentation.rotation, recipe.distillation.views) == (40, 16, 5.0, 2)
+    assert recipe.stage1.epochs == 6
+    assert recipe.stage1.learning_rate == 7e-4
+
+
+def test_a_pruned_run_is_an_ordinary_smaller_one(pruned, student_run, splits):
+    run = open_run(pruned.run)
+    before, after = pruned.figures["before"], pruned.figures["after"]
+    assert 0.5 < after["macs"] / before["macs"] <= 0.6
+    assert after["parameters"] < before["parameters"]
+    model = load_model(run)
+    assert multiply_adds(model) == after["macs"]
+    sizes = group_sizes(run.build["widths"])
+    assert all(count % 4 == 0 for count in sizes.values())
+    assert {type(layer).__name__ for layer in model.layers} == {
+        type(layer).__name__ for layer in load_model(open_run(student_run)).layers
+    }
+    assert run.figures["finished"]
+    steps = [(entry["step"], entry["name"]) for entry in run.info["chain"]]
+    assert steps == [("student", "student"), ("pruned", "small")]
+    assert run.info["chain"][-1]["macs"] == after["macs"]
+    losses = json.loads((pruned.run / "metrics.jsonl").read_text().splitlines()[0])
+    assert "teacher_embedding" in losses
+    images = run.face_input.normalise(np.asarray(splits[1].images[:4]))
+    exported = Interpreter(to_tflite(model, "float32")).run("embed", images)["embedding"]
+    np.testing.assert_allclose(exported, model(images, training=False)["embedding"], atol=1e-4)
+
+
+def test_a_pruned_run_resumes_like_any_other(pruned, faces, teacher_run, student_run):
+    run = open_run(pruned.run)
+    recipe = load_recipe(run.recipe, "student")
+    again = TrainRequest(faces, pruned.run, recipe, "prune", width=0.5, teacher=teacher_run, resume=True, quiet=True)
+    assert train(again).figures["val_accuracy"] == pruned.figures["after"]["accuracy"]
+    assert open_run(pruned.run).build["widths"] == run.build["widths"]
+    with pytest.raises(RunError, match="another --network or --width"):
+        train(replace(again, network="mobilefacenet", width=None))
+    with pytest.raises(RunError, match="was begun with another importance"):
+        prune(request_for(student_run, pruned.run, goal=Goal("macs", 0.6), teacher=teacher_run, rounds=1,
+                          importance="bn"))  # fmt: skip
+
+
+def test_a_pattern_lasts_through_both_ways_of_quantization(sparse, splits, samples):
+    run = open_run(sparse.run)
+    model = load_model(run)
+    assert run.info["sparsity"] == {"share": None, "pattern": [2, 4]}
+    assert sparse.figures["before"]["macs"] == sparse.figures["after"]["macs"]
+    int8 = to_tflite(model, "int8", calibration=samples)
+    quantized = fake_quantized(model, samples, (-1.0, 1.0))
+    begun = [weights.copy() for weights in quantized.get_weights()]
+    recipe = load_recipe(run.recipe, "student")
+    lesson = Lesson(*splits, run.face_input, recipe)
+    fine_tune(quantized, lesson, Plan(epochs=1, learning_rate=1e-3, frozen_share=0.0), quiet=True)
+    assert any(not np.array_equal(old, new) for old, new in zip(begun, quantized.get_weights(), strict=True))
+    for content in (int8, to_tflite(quantized, "qat")):
+        weights = operators_with_weights(content)
+        assert len(weights) == 17  # stem, 4 entries, 2 blocks of 5, head, logits
+        assert all(values.dtype == np.int8 and keeps_pattern(values, (2, 4)) for _, values in weights)
+        assert all(row["sparsity"] >= 0.45 for row in file_sparsity(content) if row["layer"] != "stem")
+    assert "5 of 16 convolutions of another kind" in no_faster(model)
+
+
+def test_a_dense_network_is_trained_for_int8_as_before(student, samples):
+    assert not any("sparsity_mask" in str(vars(layer)) for layer in fake_quantized(student, samples, (-1, 1)).layers)
+
+
+def test_a_sparse_run_is_not_resumed_without_its_masks(sparse, faces):
+    recipe = load_recipe(sparse.run / "recipe.toml", "student")
+    with pytest.raises(RunError, match="'edgeface prune' that began it"):
+        train(TrainRequest(faces, sparse.run, recipe, "prune", width=0.5, resume=True, quiet=True))
+
+
+def test_patterns_are_counted_along_the_last_axis():
+    assert keeps_pattern(np.array([[1, 0, 0, 2, 3, 0]]), (2, 4))
+    assert not keeps_pattern(np.array([[1, 0, 5, 2, 3, 0]]), (2, 4))
+    assert parse_pattern("2:4") == (2, 4)
+    assert [round(Sparsity(0.8).at(n, 4).share, 4) for n in (1, 2, 3, 4)] == [0.4625, 0.7, 0.7875, 0.8]
+
+
+def test_a_speed_is_searched_by_measuring(student_run):
+    """A device on which time follows the MACs: 1.6 times as fast is 1/1.6 of them."""
+    first = open_run(student_run)
+    measured = []
+
+    def narrow(share):
+        measured.append(share)
+        return load_model(first), {}
+
+    def fps(bundles):
+        assert [path.name for path in bundles] == ["first", "pruned"]
+        return [10.0, 10.0 / measured[-1]]
+
+    share, ratio = share_for_speed(1.6, first, first, narrow, 4, fps, True)
+    assert share <= 1 / 1.6 <= share + 0.05
+    assert ratio == pytest.approx(1 / share)
+    with pytest.raises(UsageError, match="the narrowest network"):
+        share_for_speed(99, first, first, narrow, 4, fps, True)
+    with pytest.raises(UsageError, match="gives no speed"):
+        share_for_speed(1.5, first, first, narrow, 4, lambda bundles: [10.0, None], True)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({}, UsageError, "say what to prune"),
+        ({"goal": Goal("macs", 0.5), "sparsity": Sparsity(0.5)}, UsageError, "say what to prune"),
+        ({"goal": Goal("macs", 1.2)}, UsageError, "--keep-macs 1.2: give the share"),
+        ({"goal": Goal("params", 0.01)}, UsageError, "--keep-params 0.01: .* keeps at least .*--align 1"),
+        ({"goal": Goal("speed", 0.5)}, UsageError, "--speedup 0.5: give how many times"),
+        ({"goal": Goal("speed", 1.5)}, UsageError, "needs something that measures"),
+        ({"goal": Goal("macs", 0.5), "importance": "luck"}, UsageError, "choose one of taylor"),
+        ({"goal": Goal("macs", 0.5), "rounds": 0}, UsageError, "--rounds and --align"),
+        ({"sparsity": Sparsity(1.0)}, UsageError, "--unstructured 1"),
+        ({"sparsity": Sparsity(pattern=(4, 4))}, UsageError, "--pattern 4:4"),
+    ],
+)
+def test_refuses_before_it_writes(student_run, tmp_path, options, error, message):
+    with pytest.raises(error, match=message):
+        prune(request_for(student_run, tmp_path / "out", **options))
+    assert not (tmp_path / "out").exists()
+
+
+def test_refuses_folders_data_and_teachers_of_something_else(student_run, tiny_run, tiny_data, tmp_path):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "me.jpg").touch()
+    goal = Goal("macs", 0.6)
+    with pytest.raises(UsageError, match="holds something else"):
+        prune(request_for(student_run, tmp_path / "photos", goal=goal))
+    with pytest.raises(UsageError, match="is the run to prune"):
+        prune(request_for(student_run, student_run, goal=goal))
+    with pytest.raises(DataError, match="nowhere"):
+        prune(request_for(student_run, tmp_path / "out", goal=goal, data=tmp_path / "nowhere"))
+    wanted = request_for(student_run, tmp_path / "out", goal=goal)
+    with pytest.raises(RunError, match="sees other images"):
+        prune(replace(wanted, recipe=replace(wanted.recipe, size=48)))
+    with pytest.raises(DataError, match="holds other people"):
+        prune(replace(wanted, data=tiny_data))
+    with pytest.raises(RunError, match="knows other people"):
+        prune(replace(wanted, teacher=tiny_run))
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--keep-macs", "0.6", "--speedup", "2"], "give one of"),
+        (["--unstructured", "0.5", "--pattern", "2:4"], "not both"),
+        (["--pattern", "half"], "write it as n:m"),
+        (["--keep-macs", "0.6", "--recipe", "nothing"], "no such recipe"),
+        (["--keep-macs", "0.6", "--teacher", "nothing"], "no such run"),
+        ([], "say what to prune"),
+    ],
+)
+def test_command_exits_2_on_bad_input(student_run, tmp_path, arguments, says):
+    result = CliRunner().invoke(app, ["prune", str(student_run), "--out", str(tmp_path / "out"), *arguments])
+    assert result.exit_code == 2, result.output
+    assert says in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_interrupted_in_the_second_round_it_ends_like_uninterrupted(student_run, tmp_path, monkeypatch):
+    def request(out):
+        return request_for(student_run, out, goal=Goal("params", 0.6), rounds=2, importance="bn")
+
+    whole = prune(request(tmp_path / "whole" / "net"))
+    advance, count = trainer.Bar.advance, iter(range(10_000))
+
+    def counted(self, text):
+        advance(self, text)
+        if next(count) == 11:  # 8 steps a round
+            signal.raise_signal(signal.SIGINT)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer.Bar, "advance", counted)
+        stopped = prune(request(tmp_path / "parts" / "net"))
+    assert stopped.stopped
+    assert open_run(tmp_path / "parts" / "net" / "rounds" / "1").figures["finished"]
+    resumed = prune(request(tmp_path / "parts" / "net"))
+    assert not resumed.stopped
+    assert resumed.figures == whole.figures
+    ours, theirs = (load_model(open_run(outcome.run)).get_weights() for outcome in (resumed, whole))
+    assert all(np.array_equal(a, b) for a, b in zip(ours, theirs, strict=True))
+    assert prune(request(tmp_path / "parts" / "net")).figures == whole.figures
+
+
+@pytest.mark.slow
+def test_unstructured_from_the_command_line_reports_downloads(student_run, tmp_path):
+    out = tmp_path / "sparse"
+    arguments = ["prune", str(student_run), "--unstructured", "0.8", "--rounds", "2", "--out", str(out)]
+    result = CliRunner().invoke(app, [*arguments, *(part for text in SHORT for part in ("--set", text)), "--json"])
+    assert result.exit_code == 0, result.stderr
+    report = json.loads(result.stdout)
+    before, after = report["gzip_bytes"]
+    assert after < before
+    assert all(row["sparsity"] >= 0.75 for row in report["layers"])
+    assert "will not run faster" in report["no_faster"]
+    text = CliRunner().invoke(app, [*arguments, *(part for text in SHORT for part in ("--set", text))])
+    assert text.exit_code == 0, text.stderr
+    assert "gzip of the int8 file" in text.stdout

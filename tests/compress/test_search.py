@@ -1,0 +1,162 @@
+"""The budget search: what it tries, what it leaves, what it chooses, and that it goes on where it was."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from edgeface.bundle import open_bundle
+from edgeface.cli import app
+from edgeface.errors import GateFailed, UsageError
+from edgeface.tensorflow_setup import quiet_tensorflow
+
+quiet_tensorflow()
+
+from edgeface.compress import search as room
+from edgeface.compress.budget import parse_budget
+from edgeface.compress.qat import Plan
+from edgeface.compress.search import Request, check_fits, search
+
+SHAPES = [
+    {"keep": 1.0, "macs": 100.0, "size": 1000, "fps": 10.0, "speedup": 1.0, "problem": None},
+    {"keep": 0.5, "macs": 50.0, "size": 600, "fps": 15.0, "speedup": 1.5, "problem": None},
+    {"keep": 0.25, "macs": 25.0, "size": 400, "fps": 20.0, "speedup": 2.0, "problem": None},
+    {"keep": 0.1, "macs": None, "size": None, "fps": None, "speedup": None, "problem": "too narrow"},
+]
+LOSSES = {
+    "keep-1-int8": 0.01,
+    "keep-1-qat": 0.0,
+    "keep-0.5-int8": 0.025,
+    "keep-0.5-qat": 0.005,
+    "keep-0.25-int8": 0.09,
+    "keep-0.25-qat": 0.08,
+}
+
+
+def fps(paths: list[Path]) -> list[float | None]:
+    """What comes later, because it is pruned more, is faster."""
+    return [10.0 * (place + 1) for place in range(len(paths))]
+
+
+@pytest.fixture
+def decide(tmp_path, monkeypatch):
+    """Decide over invented shapes and losses: verdicts by try, and the order of what was made."""
+
+    def run(budget: str, **options) -> tuple[dict[str, str], list[str]]:
+        made: list[str] = []
+
+        def outcome(request: Request, row: dict) -> dict:
+            if row["try"] not in made:
+                made.append(row["try"])
+            accuracy = 0.9 - LOSSES[row["try"]]
+            return {
+                "float_accuracy": 0.9,
+                "accuracy": accuracy,
+                "cosine": {},
+                "bytes": row["size"],
+                "macs": row["macs"],
+            }
+
+        monkeypatch.setattr(room, "_outcome", outcome)
+        request = Request(Path("run"), parse_budget(budget), tmp_path, tmp_path, fps, **options)
+        tries = [room._blank(request, dict(shape), mode) for shape in SHAPES for mode in request.modes]
+        room._decide(request, tries)
+        return {row["try"]: row["verdict"] for row in tries}, made
+
+    return run
+
+
+def test_the_mildest_that_fits_is_the_last_that_is_trained(decide):
+    verdicts, made = decide("size<=600B, drop<=1.0")
+    # The network as it is breaks the size whatever happens, and is only measured for reference.
+    assert made == ["keep-1-int8", "keep-0.5-int8", "keep-0.5-qat"]
+    assert verdicts["keep-1-int8"] == "breaks size<=600B"
+    assert verdicts["keep-1-qat"] == "not trained: breaks size<=600B"
+    assert verdicts["keep-0.5-int8"] == "breaks drop<=1.0"
+    assert verdicts["keep-0.5-qat"] == "fits"
+    assert verdicts["keep-0.25-int8"] == "not tried: keep-0.5-qat fits"
+    assert verdicts["keep-0.1-int8"] == "cannot be made: too narrow"
+
+
+def test_what_is_far_off_is_not_trained_further(decide):
+    verdicts, made = decide("fps>=2x, drop<=1.0")
+    assert made == ["keep-1-int8", "keep-0.25-int8"]
+    assert verdicts["keep-0.25-qat"] == "not tried: int8 lost 9.0 points"
+    assert verdicts["keep-0.5-int8"] == "not trained: breaks fps>=2x"
+
+
+def test_all_tries_what_is_left(decide):
+    verdicts, made = decide("accuracy>=80", everything=True)
+    assert made == list(LOSSES)
+    assert verdicts["keep-0.25-int8"] == "fits"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"keeps": (0.8, 0.6)}, "falling shares of the MACs that begin with 1"),
+        ({"keeps": (1.0, 0.6, 0.8)}, "falling shares"),
+        ({"keeps": (1.0, 0.0)}, "between 0 and 1"),
+        ({"modes": ("qat",)}, "--modes: give int8"),
+        ({"epochs": 0}, "needs fine-tuning"),
+        ({"plan": Plan(epochs=0)}, "--epochs 0"),
+        ({"calibration": 8}, "at least 64"),
+    ],
+)
+def test_refusals(tmp_path, options, message):
+    request = Request(tmp_path / "run", parse_budget("drop<=1"), tmp_path / "out", tmp_path / "work", fps, **options)
+    with pytest.raises(UsageError, match=message):
+        search(request)
+    assert not (tmp_path / "work").exists()
+
+
+def test_command_refuses_a_budget_before_it_loads_anything(tmp_path):
+    result = CliRunner().invoke(app, ["compress", str(tmp_path), "--budget", "speed>=3"])
+    assert result.exit_code == 2
+    assert "'speed' cannot be limited" in result.stderr
+
+
+@pytest.mark.slow
+def test_a_search_from_end_to_end(student_run, teacher_run, tmp_path):
+    calls: list[int] = []
+
+    def measured(paths: list[Path]) -> list[float | None]:
+        calls.append(len(paths))
+        return fps(paths)
+
+    request = Request(
+        student_run, parse_budget("fps>=1.1x, drop<=90"), tmp_path / "door", tmp_path / "work", measured,
+        teacher=teacher_run, keeps=(1.0, 0.6), modes=("int8",), epochs=1, rounds=1, calibration=64, align=1,
+        quiet=True,
+    )  # fmt: skip
+    result = search(request)
+    assert result["chosen"] == "keep-0.6-int8"
+    assert calls == [2]
+    bundle = open_bundle(tmp_path / "door")
+    row = result["tries"][1]
+    assert (bundle.size, bundle.chain[-1]["fps"]) == (row["size"], row["fps"])
+    assert [step["step"] for step in bundle.chain] == ["student", "pruned", "int8"]
+    assert bundle.chain[1]["macs"] <= 0.6 * bundle.chain[0]["macs"]
+    assert bundle.source["budget"] == "fps>=1.1x, drop<=90"
+    assert (tmp_path / "work" / "front.png").is_file()
+    check_fits(result, request.budget)
+    # Again: everything is on disk, nothing is measured or trained, and the choice is the same.
+    assert search(request) == result
+    assert calls == [2]
+    # From nothing with the same seed: the same choice with the same figures.
+    fresh = search(replace(request, work=tmp_path / "fresh", out=tmp_path / "fresh-door"))
+    assert [(row["accuracy"], row["size"]) for row in fresh["tries"]] == [
+        (row["accuracy"], row["size"]) for row in result["tries"]
+    ]
+    assert fresh["chosen"] == result["chosen"]
+    with pytest.raises(UsageError, match=r"holds tries with another seed; give another folder with --work"):
+        search(replace(request, seed=1))
+    greedy = replace(request, budget=parse_budget("fps>=9x, drop<=90"), out=tmp_path / "none")
+    nothing = search(greedy)
+    assert nothing["chosen"] is None
+    assert not (tmp_path / "none").exists()
+    with pytest.raises(GateFailed, match=r"nothing fits the budget; keep-0\.6-int8 came nearest and breaks fps>=9x"):
+        check_fits(nothing, greedy.budget)
