@@ -90,7 +90,7 @@ class Interpreter:
             raise UsageError(f"threads must be at least 1, not {threads}")
         self.threads = threads
         with captured_stderr() as log:
-            backend, self.runtime = _load_runtime(runtime)
+            backend, self.runtime = load_runtime(runtime)
             source = {"model_content": model} if isinstance(model, bytes) else {"model_path": str(model)}
             try:
                 with warnings.catch_warnings():
@@ -184,7 +184,7 @@ def _is_installed(module: str) -> bool:
         return False
 
 
-def _load_runtime(wanted: str | None) -> tuple[Any, str]:
+def load_runtime(wanted: str | None) -> tuple[Any, str]:
     """The runtime's Interpreter class, and its name with version."""
     if wanted is not None and wanted not in RUNTIMES:
         raise UsageError(f"unknown runtime {wanted!r}; choose from {', '.join(RUNTIMES)}")

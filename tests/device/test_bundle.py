@@ -18,7 +18,7 @@ from edgeface.errors import BundleError, UsageError
 from edgeface.face_input import FaceInput
 
 Refused = Callable[[Path], str]
-FILES = ("model.tflite", "labels.txt", "MODEL_CARD.md", "bundle.json")
+FILES = ("model.tflite", "labels.txt", "MODEL_CARD.md", "self_test.json", "bundle.json")
 
 
 def refuse_interpreter(*_: object) -> None:
