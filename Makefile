@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: install demo test test-fast lint clean
+.PHONY: install demo test test-fast fuzz lint clean
 
 install: $(VENV)/.installed
 
@@ -21,10 +21,14 @@ test: install
 test-fast: install
 	$(BIN)/python -m pytest -m 'not slow'
 
+# Hostile files and kill -9 from a fixed seed; about an hour on 2 cores, most of it in the kills.
+fuzz: install
+	$(BIN)/python -m tests.fuzz --json fuzz.json
+
 lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
 clean:
-	rm -rf demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf demo build dist *.egg-info fuzz.json .hypothesis .pytest_cache .mypy_cache .ruff_cache

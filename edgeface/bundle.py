@@ -3,7 +3,9 @@
     <name>/model.tflite    signatures `classify` (image -> logits) and `embed` (image -> embedding), batch 1
     <name>/labels.txt      one identity a line, in the order of the logits
     <name>/MODEL_CARD.md   what it is, what it saw, how good it is
+    <name>/self_test.json  the model's answers to drawn pictures, for `edgeface doctor`
     <name>/bundle.json     input contract, tensors, accuracy, source, and the size and SHA-256 of the files above
+    <name>/bundle.sig      only when signed: see signing.py
 
 `bundle.json` carries a checksum of itself, so that a flipped bit anywhere in the folder is found.
 """
@@ -24,6 +26,8 @@ from edgeface.face_input import FaceInput
 from edgeface.files import atomic_folder, storage_errors
 from edgeface.interpreter import Interpreter, Signature, Tensor
 from edgeface.manifest import MANIFEST_FILE, SIGNATURE_FILE, read_file, read_manifest, render, sealed
+from edgeface.self_test import SELF_TEST_FILE, reference_outputs
+from edgeface.signing import check_signature, pinned_key
 from edgeface.thresholds import Threshold, find_threshold
 
 MODEL_FILE = "model.tflite"
@@ -78,6 +82,11 @@ class Bundle:
         """The .tflite file's bytes, checked again as they are read, so that nothing can change in between."""
         return read_file(self.path, MODEL_FILE, self.files[MODEL_FILE])
 
+    def read_self_test(self) -> bytes | None:
+        """The stored answers of the model (see self_test.py), None when the bundle was written without."""
+        entry = self.files.get(SELF_TEST_FILE)
+        return None if entry is None else read_file(self.path, SELF_TEST_FILE, entry)
+
 
 def write_bundle(
     folder: str | Path,
@@ -102,7 +111,8 @@ def write_bundle(
     """
     folder = Path(folder).absolute()
     _refuse_other_folder(folder)
-    tensors = Interpreter(model).signatures
+    interpreter = Interpreter(model)
+    tensors = interpreter.signatures
     manifest = {
         "format": FORMAT,
         "version": VERSION,
@@ -121,17 +131,27 @@ def write_bundle(
     contents = {MODEL_FILE: model, LABELS_FILE: _labels_text(labels).encode()}
     contents[CARD_FILE] = model_card.render(folder.name, manifest, contents).encode()
     manifest = sealed(manifest, contents, folder)
-    _write(folder, manifest, contents)
-    return open_bundle(folder)
+    contents[SELF_TEST_FILE] = reference_outputs(interpreter, face_input)
+    _write(folder, sealed(manifest, contents, folder), contents)
+    return _opened(folder, read_manifest(folder))
 
 
-def open_bundle(folder: str | Path) -> Bundle:
+def open_bundle(folder: str | Path, trust: str | Path | None = None) -> Bundle:
     """Open a bundle after checking its version, its manifest, and the size and SHA-256 of every file.
 
-    Raises BundleError, in one line, when it is missing, cut short, edited or of another version.
+    With `trust`, a public key's file, or a key pinned on this device (see signing.py), its signature as well.
+    Raises BundleError, in one line, when it is missing, cut short, edited, of another version or not trusted.
     """
     folder = Path(folder)
     manifest = read_manifest(folder)
+    key = Path(trust) if trust is not None else pinned_key()
+    if key is not None:
+        check_signature(folder, manifest, key)
+    return _opened(folder, manifest)
+
+
+def _opened(folder: Path, manifest: dict[str, Any]) -> Bundle:
+    """The bundle that a checked manifest describes, once its files have been checked."""
     contents = {name: read_file(folder, name, entry) for name, entry in manifest["files"].items()}
     labels = tuple(contents[LABELS_FILE].decode("utf-8", "replace").splitlines())
     if len(labels) != manifest["labels"]:
@@ -167,7 +187,7 @@ def store_thresholds(folder: str | Path, thresholds: Sequence[Threshold]) -> Bun
     manifest = sealed({**manifest, "thresholds": [asdict(entry) for entry in thresholds]}, {}, folder)
     contents[CARD_FILE] = model_card.render(folder.name, manifest, contents).encode()
     _write(folder, sealed(manifest, contents, folder), contents)
-    return open_bundle(folder)
+    return _opened(folder, read_manifest(folder))
 
 
 def is_bundle(folder: str | Path) -> bool:
@@ -188,7 +208,7 @@ def _refuse_other_folder(folder: Path) -> None:
         return
     with storage_errors(folder):
         names = set(os.listdir(folder)) if folder.is_dir() else set()
-    others = sorted(names - {MODEL_FILE, LABELS_FILE, CARD_FILE, MANIFEST_FILE, SIGNATURE_FILE})
+    others = sorted(names - {MODEL_FILE, LABELS_FILE, CARD_FILE, SELF_TEST_FILE, MANIFEST_FILE, SIGNATURE_FILE})
     if not folder.is_dir() or others or (names and not is_bundle(folder)):
         what = f"holds other files ({', '.join(others[:3])})" if others else "is not a bundle"
         raise UsageError(f"{folder} exists and {what}; choose another folder or remove it")

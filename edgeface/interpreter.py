@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from edgeface.bundle_schema import OUTPUTS
 from edgeface.errors import BundleError, MissingDependencyError, UsageError
 
 RUNTIMES: Mapping[str, tuple[str, str, str]] = {
@@ -113,7 +114,7 @@ class Interpreter:
                     name: self._interpreter.get_signature_runner(name)
                     for name in self._interpreter.get_signature_list()
                 }
-                self.signatures = {name: _signature(runner) for name, runner in self._runners.items()}
+                self.signatures = {name: _signature(name, runner) for name, runner in self._runners.items()}
             except (ValueError, RuntimeError, KeyError, TypeError) as error:
                 reason = (str(error).strip() or repr(error)).splitlines()[0]
                 name = "the model" if isinstance(model, bytes) else str(model)
@@ -135,12 +136,13 @@ class Interpreter:
             raise ValueError(f"{signature}: expected {expected}, got {images.dtype} {images.shape}")
         runner = self._runners[signature]
         if len(images) == 1:
-            return runner(**{tensor.name: images})
+            result = runner(**{tensor.name: images})
+            return {out.name: result[out.name] for out in entry.outputs}
         outputs = {out.name: np.empty((len(images), *out.shape[1:]), out.dtype) for out in entry.outputs}
         for number in range(len(images)):
             result = runner(**{tensor.name: images[number : number + 1]})
-            for name, values in result.items():
-                outputs[name][number] = values[0]
+            for name, rows in outputs.items():
+                rows[number] = result[name][0]
         return outputs
 
     def tensors(self) -> tuple[Quantized, ...]:
@@ -266,8 +268,11 @@ def _delegated(operators: Sequence[Mapping[str, Any]]) -> tuple[int, int]:
     return len(taken), len(nodes)
 
 
-def _signature(runner: Any) -> Signature:
-    return Signature(_tensors(runner.get_input_details()), _tensors(runner.get_output_details()))
+def _signature(name: str, runner: Any) -> Signature:
+    """A bundle's signatures name both outputs of the graph that they share, and answer with their own."""
+    outputs = _tensors(runner.get_output_details())
+    own = tuple(output for output in outputs if output.name == OUTPUTS.get(name))
+    return Signature(_tensors(runner.get_input_details()), own or outputs)
 
 
 def _tensors(details: dict[str, Any]) -> tuple[Tensor, ...]:

@@ -14,6 +14,11 @@ MODES = {
     "qat": "8-bit integers throughout, fine-tuned with quantization in the loop",
 }
 
+NO_TERMS = (
+    "The terms of this data are not recorded (`--note` of `edgeface quantize` records them). Photos of faces are often "
+    "for research only, and so is a model that learnt from them: find out before you use it for anything else."
+)
+
 
 def render(name: str, manifest: dict[str, Any], contents: dict[str, bytes]) -> str:
     """Markdown for a bundle called `name` from its manifest; `contents` are its files."""
@@ -22,7 +27,7 @@ def render(name: str, manifest: dict[str, Any], contents: dict[str, bytes]) -> s
     region = "the whole photo" if face["crop"] is None else "rows {}-{}, columns {}-{}".format(*face["crop"])
     frame = "" if face["frame"] is None else f" of a {face['frame'][1]}x{face['frame'][0]} aligned photo"
     mode = MODES.get(manifest["mode"], "")
-    note = f"\n{manifest['note'].strip()}\n" if manifest["note"].strip() else ""
+    note = manifest["note"].strip() or NO_TERMS
     return f"""# {name}
 
 A face recogniser for {manifest["labels"]} people, made by EdgeFace ({source.get("network", "network not recorded")}).
@@ -42,7 +47,9 @@ A face recogniser for {manifest["labels"]} people, made by EdgeFace ({source.get
 
 ## The data it saw
 {_data(source)}
+
 {note}
+
 ## What it cannot do
 - It answers with one of its people for any photo: a stranger gets a name too. Look at the confidence.
 - It has no presentation-attack detection: a printed photo or a screen held before the camera passes for the person.

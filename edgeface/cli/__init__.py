@@ -6,10 +6,12 @@ import typer
 
 from edgeface.cli import (
     bench,
+    calibrate,
     compress,
     data,
     demo,
     devices,
+    doctor,
     evaluate,
     inspect,
     models,
@@ -17,6 +19,7 @@ from edgeface.cli import (
     prune,
     quantize,
     sensitivity,
+    sign,
     train,
 )
 
@@ -30,7 +33,9 @@ app = typer.Typer(
 )
 app.add_typer(data.app, name="data")
 app.add_typer(train.app, name="train")
-for module in (prune, quantize, compress, sensitivity, inspect, evaluate, bench, devices, predict, models, demo):
+for module in (
+    prune, quantize, compress, sensitivity, inspect, evaluate, calibrate, bench, devices, predict, models, sign, doctor, demo,
+):  # fmt: skip
     module.register(app)
 
 

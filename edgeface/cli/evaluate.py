@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgeface.cli.common import Json, Quiet, command, note, print_json
+from edgeface.cli.common import DetectorModel, DetectorName, Json, Quiet, command, note, print_json
+from edgeface.cli.lfw import evaluate_lfw
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,12 +24,16 @@ def register(app: typer.Typer) -> None:
 @command
 def evaluate(
     target: Annotated[Path, typer.Argument(metavar="BUNDLE|RUN", help="A bundle, or a training run.")],
-    data: Annotated[Path, typer.Argument(help="The dataset's folder.")],
+    data: Annotated[Path | None, typer.Argument(help="The dataset's folder.")] = None,
     split: Annotated[str, typer.Option(help="train, val, test, or all where the dataset has no split.")] = "val",
     predictions: Annotated[Path | None, typer.Option(help="Write id,label lines here, labelled split or not.")] = None,
     threads: Annotated[int, typer.Option(help="Threads of the TFLite runtime.", min=1)] = 2,
     worst: Annotated[int, typer.Option(help="How many identities and confusions to show.", min=0)] = 10,
     strict: Annotated[bool, typer.Option("--strict", help="Refuse when one image cannot be used.")] = False,
+    lfw: Annotated[Path | None, typer.Option(help="LFW's protocol on this folder with pairs.txt.")] = None,
+    detector: DetectorName = "cascade",
+    detector_model: DetectorModel = None,
+    figure: Annotated[Path | None, typer.Option(help="--lfw: write scores and ROC to this PNG file.")] = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -39,7 +44,17 @@ def evaluate(
         edgeface eval bundles/student-1.0-int8 photos/
 
         edgeface eval runs/teacher photos/ --split test --predictions answers.csv
+
+        edgeface eval bundles/student-1.0-int8 --lfw lfw/ --figure roc.png
     """
+    from edgeface.errors import UsageError
+
+    if (data is None) == (lfw is None):
+        raise UsageError("give either the dataset's folder or --lfw with LFW's folder")
+    if lfw is not None:
+        evaluate_lfw(target, lfw, (detector, detector_model), figure, threads, as_json, quiet)
+        return
+    assert data is not None
     from edgeface.data.layouts import load_dataset
     from edgeface.evaluation import evaluate as score
     from edgeface.evaluation import write_predictions

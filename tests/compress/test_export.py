@@ -57,6 +57,9 @@ def test_one_graph_serves_both_signatures(converted, student):
     for model in converted.values():
         tree = flatbuffer_utils.convert_bytearray_to_object(bytearray(model))
         assert len(tree.subgraphs) == 1
+        # LiteRT's CompiledModel refuses a signature with fewer outputs than its graph.
+        names = {s.signatureKey.decode(): [o.name.decode() for o in s.outputs] for s in tree.signatureDefs}
+        assert names == {"classify": ["logits", "embedding"], "embed": ["embedding", "logits"]}
         assert audit(model).operators["CONV_2D"] == convolutions(student)
 
 

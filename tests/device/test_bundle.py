@@ -18,7 +18,7 @@ from edgeface.errors import BundleError, UsageError
 from edgeface.face_input import FaceInput
 
 Refused = Callable[[Path], str]
-FILES = ("model.tflite", "labels.txt", "MODEL_CARD.md", "bundle.json")
+FILES = ("model.tflite", "labels.txt", "MODEL_CARD.md", "self_test.json", "bundle.json")
 
 
 def refuse_interpreter(*_: object) -> None:
@@ -57,6 +57,9 @@ def test_model_card_says_what_it_must(tiny_models: dict[str, bytes], tmp_path: P
         assert text in card
     assert "rows 86-172, columns 35-140 of a 178x218 aligned photo" in card
     assert "edgeface predict door photo.jpg" in card
+    assert "terms of this data are not recorded" not in card
+    path = write_bundle(tmp_path / "yard", tiny_models["int8"], list("abcde"), FaceInput(32), "int8").path
+    assert "terms of this data are not recorded" in (path / "MODEL_CARD.md").read_text()
 
 
 @pytest.mark.parametrize("name", FILES)

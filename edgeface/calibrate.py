@@ -1,0 +1,142 @@
+"""Measuring a bundle's thresholds on pairs of photos: of identity folders, or of an LFW pairs file."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgeface.bundle import Bundle
+from edgeface.data.cache import cached_images
+from edgeface.data.dataset import FaceDataset
+from edgeface.data.layouts import load_dataset
+from edgeface.detector import Detector
+from edgeface.embedder import Recognizer
+from edgeface.errors import DataError
+from edgeface.lfw import pair_scores, photos_of, read_pairs
+from edgeface.loose_photos import Progress, embed_photos
+from edgeface.thresholds import Threshold
+from edgeface.verification import (
+    Curve,
+    ScoreCounts,
+    area_under_roc,
+    count_all_pairs,
+    curve_of,
+    equal_error_rate,
+    thresholds_of,
+)
+
+_CHUNK = 64
+_CURVE_POINTS = 200
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Thresholds and what they rest on. `refused` are the FMRs that the pairs cannot show; `warnings` are sentences."""
+
+    data: str
+    photos: int
+    photos_without_face: int
+    pairs_left_out: int
+    thresholds: tuple[Threshold, ...]
+    refused: tuple[float, ...]
+    auc: float
+    eer: float
+    warnings: tuple[str, ...]
+    counts: ScoreCounts = field(repr=False)
+    curve: Curve = field(repr=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON-serialisable form, with up to 200 points of the curve where it changes."""
+        genuine, impostor = self.counts.pairs
+        return {
+            "data": self.data, "photos": self.photos, "photos_without_face": self.photos_without_face,
+            "pairs_left_out": self.pairs_left_out, "genuine_pairs": genuine, "impostor_pairs": impostor,
+            "thresholds": [asdict(entry) for entry in self.thresholds], "refused_fmr": list(self.refused),
+            "auc": self.auc, "eer": self.eer, "warnings": list(self.warnings), "curve": _points(self.curve),
+        }  # fmt: skip
+
+
+def calibrate_on_data(
+    recognizer: Recognizer, folder: Path, split: str | None = None, *, strict: bool = False,
+    progress: Progress | None = None,
+) -> Calibration:  # fmt: skip
+    """Every pair of photos of one split (by default val, or all where there is no split) of a dataset folder.
+
+    The photos are prepared as in training: each shows one aligned face. Raises DataError for fewer than two people,
+    or no person with two photos.
+    """
+    dataset = load_dataset(folder)
+    split = split or ("val" if "val" in dataset.splits else "all")
+    images, labels, _ = cached_images(dataset, split, recognizer.bundle.face_input, strict=strict)
+    if (labels < 0).any():
+        raise DataError(f"{folder}: split {split!r} has photos without a name; calibrate on a labelled split")
+    embeddings = embed_prepared(recognizer, images, progress)
+    blocks = None if progress is None else lambda done, total: progress("comparing pairs", done, total)
+    counts = count_all_pairs(embeddings, labels, blocks)
+    name = f"{folder.resolve().name}, {split}"
+    return _result(counts, name, len(images), warnings=_warnings(recognizer.bundle, dataset, split))
+
+
+def calibrate_on_pairs(
+    recognizer: Recognizer, path: Path, detector: Detector | None = None, progress: Progress | None = None
+) -> Calibration:
+    """The pairs of an LFW file; `detector` finds the face, without it each photo is one aligned face.
+
+    Pairs without two faces are left out and counted: a threshold is for faces that were found.
+    """
+    pairs = read_pairs(path)
+    photos = photos_of(pairs)
+    embeddings = embed_photos(recognizer, photos, detector, progress)
+    scores = pair_scores(pairs, photos, embeddings)
+    known = ~np.isnan(scores)
+    counts = ScoreCounts()
+    counts.add(scores[known], np.array([pair.same for pair in pairs])[known])
+    lost = int(np.isnan(embeddings).any(axis=1).sum())
+    name = f"{path.resolve().parent.name}/{path.name}"
+    return _result(counts, name, len(photos), photos_without_face=lost, pairs_left_out=int((~known).sum()))
+
+
+def embed_prepared(recognizer: Recognizer, images: np.ndarray, progress: Progress | None = None) -> np.ndarray:
+    """Embeddings (N, E), float32, of prepared uint8 images (N, size, size, 3), with progress."""
+    parts = []
+    for start in range(0, len(images), _CHUNK):
+        parts.append(recognizer.embed(images[start : start + _CHUNK], prepared=True))
+        if progress is not None:
+            progress("embedding photos", min(start + _CHUNK, len(images)), len(images))
+    return np.concatenate(parts)
+
+
+def _result(
+    counts: ScoreCounts, data: str, photos: int, *, photos_without_face: int = 0, pairs_left_out: int = 0,
+    warnings: tuple[str, ...] = (),
+) -> Calibration:  # fmt: skip
+    curve = curve_of(counts)
+    thresholds, refused = thresholds_of(curve, data)
+    return Calibration(
+        data=data, photos=photos, photos_without_face=photos_without_face, pairs_left_out=pairs_left_out,
+        thresholds=thresholds, refused=refused, auc=area_under_roc(counts), eer=equal_error_rate(curve),
+        warnings=warnings, counts=counts, curve=curve,
+    )  # fmt: skip
+
+
+def _warnings(bundle: Bundle, dataset: FaceDataset, split: str) -> tuple[str, ...]:
+    """What makes the rates look better than a stranger at the door will find them."""
+    warnings = []
+    if split == "train" and bundle.source.get("dataset_hash") == dataset.content_hash():
+        warnings.append("the network learnt these very photos: the real error rates are far higher; use --split val")
+    elif set(dataset.identities) & set(bundle.labels):
+        warnings.append("the network was trained on these people: for strangers the real error rates are higher")
+    return tuple(warnings)
+
+
+def _points(curve: Curve) -> list[dict[str, float]]:
+    """Where the rates change, thinned evenly."""
+    changes = np.flatnonzero((np.diff(curve.fmr) != 0) | (np.diff(curve.fnmr) != 0)) + 1
+    chosen = changes[np.unique(np.linspace(0, len(changes) - 1, min(len(changes), _CURVE_POINTS)).astype(int))]
+    return [
+        {"threshold": float(curve.thresholds[i]), "fmr": float(curve.fmr[i]), "fnmr": float(curve.fnmr[i])}
+        for i in chosen
+    ]

@@ -1,0 +1,102 @@
+"""`edgeface calibrate`: measures the thresholds of a bundle and stores them in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from edgeface.cli.common import DetectorModel, DetectorName, Json, Quiet, command, note, print_json, progress_line
+
+if TYPE_CHECKING:
+    from edgeface.calibrate import Calibration
+
+
+@command
+def calibrate(
+    bundle: Annotated[Path, typer.Argument(help="The bundle; its thresholds are replaced.")],
+    data: Annotated[Path, typer.Argument(help="Dataset folder, or LFW's pairs.txt.", metavar="DATA|PAIRS")],
+    split: Annotated[str | None, typer.Option(help="Split of the dataset; val, or all where it has none.")] = None,
+    detector: DetectorName = "cascade",
+    detector_model: DetectorModel = None,
+    figure: Annotated[Path | None, typer.Option(help="Write scores, FMR/FNMR and ROC to this PNG file.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Measure only; leave the bundle as it is.")] = False,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads of one inference.")] = 2,
+    runtime: Annotated[str | None, typer.Option(help="litert, tflite or tf; the first installed by default.")] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Stop at the first photo that cannot be read.")] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Find from which cosine on two faces are one person, for false match rates of 1e-1 to 1e-5.
+
+    Compares every pair of photos of a dataset, or the pairs of an LFW file, and stores in the bundle a threshold for
+    each rate that so many impostor pairs can show (rule of three: none under 3/N). Use people whom the network has
+    not seen in training. Pairs share photos, so the rates are a little less certain than 3/N says. A dataset's photos
+    are aligned faces; in those of a pairs file the face in the middle is found with --detector.
+
+    Examples:
+
+        edgeface calibrate bundles/door strangers/
+
+        edgeface calibrate bundles/door photos --split val --figure door.png --json
+
+        edgeface calibrate bundles/door lfw/pairs.txt --detector yunet --detector-model yunet.onnx
+    """
+    from edgeface.calibrate import calibrate_on_data, calibrate_on_pairs
+    from edgeface.detector import open_detector
+    from edgeface.embedder import Recognizer
+
+    if figure is not None:
+        from edgeface.score_figure import write_figure
+    recognizer = Recognizer(bundle, threads, runtime)
+    progress = progress_line(quiet)
+    if data.is_file():
+        result = calibrate_on_pairs(recognizer, data, open_detector(detector, detector_model), progress)
+    else:
+        result = calibrate_on_data(recognizer, data, split, strict=strict, progress=progress)
+    if figure is not None:
+        write_figure(figure, result.counts, bundle.resolve().name, result.thresholds)
+        note(f"wrote {figure}", quiet=quiet)
+    _store(bundle, result, dry_run, quiet)
+    if as_json:
+        print_json({"bundle": str(bundle), "stored": not dry_run, **result.to_dict()})
+    else:
+        _show(result, quiet)
+
+
+def _store(bundle: Path, result: Calibration, dry_run: bool, quiet: bool) -> None:
+    from edgeface.bundle import store_thresholds
+    from edgeface.errors import DataError
+    from edgeface.manifest import SIGNATURE_FILE
+
+    if not result.thresholds:
+        pairs = result.curve.impostor_pairs
+        raise DataError(f"{pairs} impostor pairs show no FMR of 0.1 or lower, 30 are needed; give more people")
+    if dry_run:
+        return
+    was_signed = (bundle / SIGNATURE_FILE).exists()
+    store_thresholds(bundle, result.thresholds)
+    note(f"stored {len(result.thresholds)} thresholds in {bundle}", quiet=quiet)
+    if was_signed:
+        note(f"warning: the signature of {bundle} no longer fits and was removed; sign it again with: edgeface sign")
+
+
+def _show(result: Calibration, quiet: bool) -> None:
+    for entry in result.thresholds:
+        print(f"FMR {entry.fmr:<7g} cosine {entry.threshold:.4f}   FNMR {100 * entry.fnmr:5.2f} %")
+    genuine, impostor = result.counts.pairs
+    print(f"{result.data}: {result.photos} photos, {genuine} genuine and {impostor} impostor pairs")
+    print(f"area under the ROC {result.auc:.4f}, equal error rate {100 * result.eer:.2f} %")
+    if result.photos_without_face:
+        print(f"no face in {result.photos_without_face} photos: {result.pairs_left_out} pairs left out")
+    if result.refused:
+        rates = ", ".join(f"{fmr:g}" for fmr in result.refused)
+        note(f"not stated: FMR {rates}; {impostor} impostor pairs show none under {3 / impostor:.2g}", quiet=quiet)
+    for warning in result.warnings:
+        note(f"warning: {warning}")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(calibrate)

@@ -1,0 +1,95 @@
+"""`edgeface calibrate` as a user meets it."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from edgeface.bundle import open_bundle
+from edgeface.cli import app
+
+
+@pytest.fixture
+def strangers(tmp_path: Path) -> Path:
+    """Eight people the network does not know, three photos each: 24 genuine and 252 impostor pairs."""
+    rng = np.random.default_rng(5)
+    for person in range(8):
+        (tmp_path / "strangers" / f"stranger_{person}").mkdir(parents=True)
+        face = cv2.resize(rng.integers(0, 256, (6, 5, 3), dtype=np.uint8), (40, 48), interpolation=cv2.INTER_CUBIC)
+        for number in range(3):
+            photo = (face + rng.normal(0, 12, face.shape)).clip(0, 255).astype(np.uint8)
+            cv2.imwrite(str(tmp_path / "strangers" / f"stranger_{person}" / f"{number}.png"), photo)
+    return tmp_path / "strangers"
+
+
+def run(*arguments: object):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def test_thresholds_are_measured_shown_and_stored(bundle: Path, strangers: Path, tmp_path: Path) -> None:
+    figure = tmp_path / "door.png"
+    done = run("calibrate", bundle, strangers, "--figure", figure)
+    assert done.exit_code == 0, done.stderr
+    assert re.search(r"FMR 0\.1 +cosine 0\.\d{4} +FNMR", done.stdout)
+    assert "strangers, all: 24 photos, 24 genuine and 252 impostor pairs" in done.stdout
+    assert "not stated: FMR 0.01, 0.001, 0.0001, 1e-05; 252 impostor pairs show none under 0.012" in done.stderr
+    (stored,) = open_bundle(bundle).thresholds
+    assert (stored.fmr, stored.impostor_pairs, stored.genuine_pairs) == (0.1, 252, 24)
+    assert cv2.imread(str(figure)).shape[1] > 1000
+
+
+def test_json_and_dry_run(bundle: Path, strangers: Path) -> None:
+    before = (bundle / "bundle.json").read_bytes()
+    done = run("calibrate", bundle, strangers, "--dry-run", "--json", "--quiet")
+    answer = json.loads(done.stdout)
+    assert (answer["stored"], answer["impostor_pairs"], answer["warnings"]) == (False, 252, [])
+    assert answer["refused_fmr"] == [1e-2, 1e-3, 1e-4, 1e-5]
+    rates = [(point["fmr"], point["fnmr"]) for point in answer["curve"]]
+    assert rates == sorted(rates, key=lambda rate: (-rate[0], rate[1]))
+    assert done.stderr == ""
+    assert (bundle / "bundle.json").read_bytes() == before
+
+
+def test_pairs_of_aligned_photos(bundle: Path, tmp_path: Path, tiny_photos: np.ndarray) -> None:
+    for person in range(8):
+        (tmp_path / "lfw" / f"p{person}").mkdir(parents=True)
+        for number in (1, 2):
+            cv2.imwrite(str(tmp_path / "lfw" / f"p{person}" / f"p{person}_{number:04d}.jpg"), tiny_photos[person])
+    lines = [f"p{n % 8}\t1\t2" for n in range(30)] + [f"p{n % 8}\t1\tp{(n + 1) % 8}\t2" for n in range(30)]
+    (tmp_path / "pairs.txt").write_text("\n".join(["30", *lines]))
+    done = run("calibrate", bundle, tmp_path / "pairs.txt", "--json", "--detector", "none")
+    assert done.exit_code == 0, done.stderr
+    assert json.loads(done.stdout)["photos"] == 16
+    assert open_bundle(bundle).threshold(0.1).data.endswith("/pairs.txt")
+
+
+def test_the_networks_own_people_are_warned_of(bundle: Path, tiny_data: Path) -> None:
+    done = run("calibrate", bundle, tiny_data)
+    assert done.exit_code == 2
+    assert "two people with two photos each are needed" in done.stderr
+    for number, photo in enumerate(sorted((tiny_data / "val").rglob("*.png"))):
+        for copy in range(3):
+            image = np.roll(cv2.imread(str(photo)), copy + number, axis=1)
+            cv2.imwrite(str(photo.with_name(f"copy{copy}.png")), image)
+    done = run("calibrate", bundle, tiny_data)
+    assert done.exit_code == 0, done.stderr
+    assert "the network was trained on these people" in done.stderr
+
+
+def test_bad_input(bundle: Path, strangers: Path, tmp_path: Path) -> None:
+    for arguments in (
+        (tmp_path / "nothing", strangers),
+        (bundle, tmp_path / "nothing"),
+        (bundle, strangers / "stranger_0"),
+        (bundle, strangers, "--split", "train"),
+    ):
+        done = run("calibrate", *arguments)
+        assert done.exit_code == 2, arguments
+        assert done.stderr.splitlines()[-1].startswith("error: ")
+        assert "Traceback" not in done.stderr
