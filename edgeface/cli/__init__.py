@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from edgeface.cli import bench, data, demo, evaluate, models, predict, quantize, train
+from edgeface.cli import bench, data, demo, evaluate, models, predict, quantize, report, reproduce, train
 
 app = typer.Typer(
     name="edgeface",
@@ -16,7 +16,8 @@ app = typer.Typer(
 )
 app.add_typer(data.app, name="data")
 app.add_typer(train.app, name="train")
-for module in (quantize, evaluate, bench, predict, models, demo):
+app.add_typer(reproduce.app, name="reproduce")
+for module in (quantize, evaluate, bench, predict, models, report, demo):
     module.register(app)
 
 

@@ -1,0 +1,102 @@
+"""What a bundle answers on the labelled splits of the data, kept so that tables and pictures need no network again."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgeface.bundle import Bundle, open_bundle
+from edgeface.data.cache import cached_images
+from edgeface.data.dataset import FaceDataset
+from edgeface.embedder import Recognizer
+from edgeface.errors import RunError
+from edgeface.files import atomic_path
+from edgeface.metrics import predicted_classes, top_k, worst_confusions
+
+TSNE_IDENTITIES, TSNE_IMAGES = 20, 16
+CONFUSIONS = 12
+
+
+def score_bundle(path: Path, dataset: FaceDataset, threads: int) -> dict[str, Any]:
+    """Size and accuracy of a bundle on val and, where it has labels, test: JSON-serialisable.
+
+    `val` and `test` hold `top1`, `top5` (0..1) and `images`, or are None.
+    """
+    bundle = open_bundle(path)
+    recognizer = Recognizer(bundle, threads=threads)
+    scores = {split: _accuracy(recognizer, dataset, split) for split in ("val", "test")}
+    return {"bytes": bundle.size, "sha256": bundle.model_sha256, "mode": bundle.mode, **scores, "chain": chain(bundle)}
+
+
+def keep_answers(path: Path, bundle: Path, dataset: FaceDataset, threads: int) -> list[dict[str, Any]]:
+    """Write what the pictures need to `path` (.npz) and return the worst confusions on val.
+
+    In the file: `labels` and `predicted` of the validation images, int64 (N,); `embedding` float32 (M, size) and
+    `identity` (M,) of 16 images each of up to 20 identities, and `split`, where those images are from.
+    """
+    recognizer = Recognizer(bundle, threads=threads)
+    face_input = recognizer.bundle.face_input
+    images, labels, _ = cached_images(dataset, "val", face_input)
+    logits = recognizer.logits(images, prepared=True)
+    split, shown, identities = "val", images, np.asarray(labels)
+    picked = pick_images(identities)
+    if picked is None:
+        # Too few validation images a person: training images then, which the report says.
+        split = "train"
+        shown, identities, _ = cached_images(dataset, split, face_input)
+        picked = pick_images(identities, TSNE_IDENTITIES, 1)
+    embedding = recognizer.embed(np.asarray(shown[picked]), prepared=True)
+    with atomic_path(path) as temporary:
+        np.savez_compressed(
+            temporary, labels=np.asarray(labels, np.int64), predicted=predicted_classes(logits),
+            embedding=embedding.astype(np.float32), identity=np.asarray(identities)[picked], split=np.array(split),
+        )  # fmt: skip
+    found = worst_confusions(logits, np.asarray(labels), dataset.identities, CONFUSIONS)
+    return [asdict(item) for item in found]
+
+
+def pick_images(labels: np.ndarray, identities: int = TSNE_IDENTITIES, fewest: int = TSNE_IMAGES) -> np.ndarray | None:
+    """Indices of the first 16 images of each of the identities that have most, in order of identity.
+
+    None when fewer than `identities` (or all of them, where there are not so many) have `fewest` images.
+    """
+    counts = np.bincount(labels[labels >= 0])
+    most = np.argsort(-counts, kind="stable")[:identities]
+    if counts[most].min() < fewest:
+        return None
+    return np.concatenate([np.flatnonzero(labels == identity)[:TSNE_IMAGES] for identity in np.sort(most)])
+
+
+def chain(bundle: Bundle) -> dict[str, Any]:
+    """Where a bundle came from and what each step cost, from its own manifest."""
+    accuracy = bundle.accuracy or {}
+    return {
+        "source": {name: value for name, value in bundle.source.items() if name != "versions"},
+        "versions": bundle.source.get("versions", {}),
+        "accuracy": {name: accuracy.get(name) for name in ("before", "after", "images", "data")},
+        "note": bundle.note,
+    }
+
+
+def read_score(out: Path, key: str) -> dict[str, Any] | None:
+    """The scores of a run, None when it has none yet. Raises RunError when the file is damaged."""
+    path = out / "scores" / f"{key}.json"
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path}: cannot be read ({error}); remove it and run 'edgeface reproduce' again") from None
+
+
+def _accuracy(recognizer: Recognizer, dataset: FaceDataset, split: str) -> dict[str, Any] | None:
+    if split not in dataset.splits or any(sample.identity is None for sample in dataset.of(split)):
+        return None
+    images, labels, _ = cached_images(dataset, split, recognizer.bundle.face_input)
+    logits = recognizer.logits(images, prepared=True)
+    five = min(5, logits.shape[1])
+    return {"top1": top_k(logits, labels, 1), "top5": top_k(logits, labels, five), "images": len(labels)}
