@@ -64,7 +64,7 @@ def devices(table: dict[str, Any]) -> list[str]:
 def clouds(out: Path, table: dict[str, Any]) -> list[tuple[str, str]]:
     """(title, chart) of the t-SNE of each network's pre-logits, of the first seed of up to five rows.
 
-    van der Maaten and Hinton 2008. All networks see the same images. Needs scikit-learn.
+    All networks saw the same images.
     """
     charts: list[tuple[str, str]] = []
     for row in table["rows"]:
@@ -73,20 +73,11 @@ def clouds(out: Path, table: dict[str, Any]) -> list[tuple[str, str]]:
         if path is None or not path.is_file() or len(charts) == MOST_CLOUDS:
             continue
         with np.load(path) as answers:
-            embedding, identity, split = answers["embedding"], answers["identity"], str(answers["split"])
-        names = [f"identity {number}" for number in range(int(identity.max()) + 1)]
-        points = flat_map(embedding)
-        title = f"{row['title']}: {len(set(identity.tolist()))} identities, {len(identity)} images of {split}"
-        charts.append((title, svg.cloud([tuple(p) for p in points.tolist()], identity.tolist(), names, title)))
+            points, identity, split = answers["flat"].tolist(), answers["identity"].tolist(), str(answers["split"])
+        names = [f"identity {number}" for number in range(max(identity) + 1)]
+        title = f"{row['title']}: {len(set(identity))} identities, {len(identity)} images of {split}"
+        charts.append((title, svg.cloud([tuple(point) for point in points], identity, names, title)))
     return charts
-
-
-def flat_map(embedding: np.ndarray) -> np.ndarray:
-    """t-SNE of embeddings (N, size) into (N, 2), the same at every call."""
-    from sklearn.manifold import TSNE
-
-    perplexity = min(15.0, (len(embedding) - 1) / 3)
-    return TSNE(2, perplexity=perplexity, init="pca", random_state=0, metric="cosine").fit_transform(embedding)
 
 
 def _against(table: dict[str, Any], label: str, measure: Any) -> str | None:

@@ -123,7 +123,9 @@ def make_plan(settings: Settings, rows: Sequence[Row], dataset: FaceDataset, out
             runs[key] = run
             write_text(recipe_file(out, key), to_toml(recipe))
             keys.append(key)
-        described.append({**asdict(row), "overrides": list(row.overrides), "runs": keys})
+        described.append(
+            {**asdict(row), "overrides": list(row.overrides), "reference": list(row.reference), "runs": keys}
+        )
     plan = Plan(
         settings.table, settings.recipe_name, str(dataset.root.resolve()), dataset.root.resolve().name, data_hash,
         settings.note, settings.qat_epochs, tuple(described), tuple(runs.values()),

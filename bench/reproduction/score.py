@@ -35,8 +35,9 @@ def score_bundle(path: Path, dataset: FaceDataset, threads: int) -> dict[str, An
 def keep_answers(path: Path, bundle: Path, dataset: FaceDataset, threads: int) -> list[dict[str, Any]]:
     """Write what the pictures need to `path` (.npz) and return the worst confusions on val.
 
-    In the file: `labels` and `predicted` of the validation images, int64 (N,); `embedding` float32 (M, size) and
-    `identity` (M,) of 16 images each of up to 20 identities, and `split`, where those images are from.
+    In the file: `labels` and `predicted` of the validation images, int64 (N,); `flat`, float32 (M, 2), t-SNE of the
+    pre-logits of 16 images each of up to 20 identities, their `identity` (M,), and `split`, where they are from.
+    Needs scikit-learn.
     """
     recognizer = Recognizer(bundle, threads=threads)
     face_input = recognizer.bundle.face_input
@@ -53,7 +54,7 @@ def keep_answers(path: Path, bundle: Path, dataset: FaceDataset, threads: int) -
     with atomic_path(path) as temporary:
         np.savez_compressed(
             temporary, labels=np.asarray(labels, np.int64), predicted=predicted_classes(logits),
-            embedding=embedding.astype(np.float32), identity=np.asarray(identities)[picked], split=np.array(split),
+            flat=flat_map(embedding), identity=np.asarray(identities)[picked], split=np.array(split),
         )  # fmt: skip
     found = worst_confusions(logits, np.asarray(labels), dataset.identities, CONFUSIONS)
     return [asdict(item) for item in found]
@@ -69,6 +70,20 @@ def pick_images(labels: np.ndarray, identities: int = TSNE_IDENTITIES, fewest: i
     if counts[most].min() < fewest:
         return None
     return np.concatenate([np.flatnonzero(labels == identity)[:TSNE_IMAGES] for identity in np.sort(most)])
+
+
+def flat_map(embedding: np.ndarray) -> np.ndarray:
+    """t-SNE by cosine of embeddings (N, size): float32 (N, 2), the same at every call.
+
+    van der Maaten and Hinton 2008, https://www.jmlr.org/papers/v9/vandermaaten08a.html.
+    """
+    from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits
+
+    perplexity = min(15.0, (len(embedding) - 1) / 3)
+    with threadpool_limits(1):
+        tsne = TSNE(2, perplexity=perplexity, init="pca", random_state=0, metric="cosine")
+        return tsne.fit_transform(embedding).astype(np.float32)
 
 
 def chain(bundle: Bundle) -> dict[str, Any]:
