@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from edgeface.bench.reproduction import svg
-from edgeface.bench.reproduction.results import KINDS
+from edgeface.bench.reproduction.plan import KINDS
 from edgeface.bench.reproduction.svg import Series
 
 MOST_CLOUDS = 5

@@ -9,7 +9,7 @@ from typing import Any
 
 from edgeface.bench.reproduction import figures, svg, tables
 from edgeface.bench.reproduction.photos import Photos
-from edgeface.bench.reproduction.results import KINDS
+from edgeface.bench.reproduction.plan import KINDS
 from edgeface.files import write_text
 
 _PAGE_STYLE = """

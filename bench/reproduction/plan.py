@@ -27,6 +27,8 @@ from edgeface.recipe import Recipe, load_recipe, to_toml
 
 FORMAT = "edgeface-reproduction-plan"
 VERSION = 1
+KINDS = ("float32", "int8")
+"""What each run has a bundle of. An int8 bundle is of mode qat or int8: see `PlannedRun.quantize`."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,11 @@ class PlannedRun:
     def width(self) -> float | None:
         """The student's width, None for the teacher network."""
         return WIDTHS.get(self.network)
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of bundles it is to have."""
+        return KINDS if self.quantize else KINDS[:1]
 
 
 @dataclass(frozen=True)
@@ -166,6 +173,12 @@ def changed_fields(instance: Any) -> dict[str, Any]:
         elif value != usual:
             changed[item.name] = value
     return changed
+
+
+def bundle_name(run: PlannedRun, kind: str) -> str:
+    """The folder's name of a run's bundle, "" for one that it is not to have."""
+    mode = kind if kind == "float32" else run.quantize
+    return f"{run.key}-{mode}" if mode else ""
 
 
 def recipe_file(out: Path, key: str) -> Path:

@@ -12,15 +12,13 @@ from typing import Any
 
 import edgeface
 from edgeface.bench import machine
-from edgeface.bench.reproduction.plan import Plan, PlannedRun, read_plans, state_of
+from edgeface.bench.reproduction.plan import KINDS, Plan, PlannedRun, bundle_name, read_plans, state_of
 from edgeface.bench.reproduction.score import read_score
 from edgeface.bench.reproduction.speed import read_speed, speed_of
 from edgeface.errors import RunError
 
 FORMAT = "edgeface-reproduction"
 VERSION = 1
-KINDS = ("float32", "int8")
-"""What each run has a bundle of. An int8 bundle is of mode qat or int8, which its score says."""
 
 
 def collect(out: Path) -> dict[str, Any]:
@@ -46,12 +44,6 @@ def collect(out: Path) -> dict[str, Any]:
 def bench_file(out: Path, table: str) -> Path:
     """Where the speed of a table's bundles stands."""
     return out / "bench" / f"{table}.json"
-
-
-def bundle_name(run: PlannedRun, kind: str) -> str:
-    """The folder's name of a run's bundle, "" for one that it is not to have."""
-    mode = kind if kind == "float32" else run.quantize
-    return f"{run.key}-{mode}" if mode else ""
 
 
 def _table(out: Path, plan: Plan) -> dict[str, Any]:

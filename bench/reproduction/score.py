@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from edgeface.bundle import Bundle, open_bundle
+from edgeface.bench.reproduction.plan import Plan, PlannedRun, bundle_name, state_of
+from edgeface.bundle import Bundle, is_bundle, open_bundle
 from edgeface.data.cache import cached_images
 from edgeface.data.dataset import FaceDataset
 from edgeface.embedder import Recognizer
-from edgeface.errors import RunError
+from edgeface.errors import BundleError, RunError
 from edgeface.files import atomic_path
 from edgeface.metrics import predicted_classes, top_k, worst_confusions
 
@@ -95,6 +96,40 @@ def chain(bundle: Bundle) -> dict[str, Any]:
         "accuracy": {name: accuracy.get(name) for name in ("before", "after", "images", "data")},
         "note": bundle.note,
     }
+
+
+def is_current(out: Path, plan: Plan, run: PlannedRun, kind: str, weights_sha256: str) -> bool:
+    """Whether a run's bundle is there, whole, of these weights and trained as planned."""
+    path = out / "bundles" / bundle_name(run, kind)
+    try:
+        source = open_bundle(path).source if is_bundle(path) else {}
+    except BundleError:
+        return False
+    epochs = source.get("quantization", {}).get("epochs")
+    as_planned = kind == "float32" or run.quantize != "qat" or epochs == plan.qat_epochs
+    return as_planned and source.get("weights_sha256") == weights_sha256
+
+
+def is_complete(out: Path, plan: Plan, run: PlannedRun) -> bool:
+    """Whether nothing of a run is left to do: trained, all its bundles current and scored."""
+    score = read_score(out, run.key)
+    if score is None or state_of(out, plan, run).name != "finished":
+        return False
+    info = json.loads((out / "runs" / run.key / "run.json").read_text(encoding="utf-8"))
+    return is_scored(out, run, score, info["weights_sha256"]) and all(
+        is_current(out, plan, run, kind, info["weights_sha256"]) for kind in run.kinds
+    )
+
+
+def is_scored(out: Path, run: PlannedRun, score: dict[str, Any], weights_sha256: str) -> bool:
+    """Whether a run's score is of these weights and of its bundles as they are."""
+    if score.get("weights_sha256") != weights_sha256 or not (out / "scores" / f"{run.key}.npz").is_file():
+        return False
+    bundles = {kind: out / "bundles" / bundle_name(run, kind) for kind in run.kinds}
+    return all(
+        is_bundle(path) and score.get(kind, {}).get("sha256") == open_bundle(path).model_sha256
+        for kind, path in bundles.items()
+    )
 
 
 def read_score(out: Path, key: str) -> dict[str, Any] | None:

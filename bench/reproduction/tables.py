@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from edgeface.bench.reproduction.results import KINDS, difference
+from edgeface.bench.reproduction.plan import KINDS
+from edgeface.bench.reproduction.results import difference
 
 UNKNOWN = "-"
 COMPARISON = "comparison"

@@ -144,14 +144,18 @@ def step(
 
 def _plan(table: str, rows: Sequence[Row], data: Path, out: Path, options: dict[str, Any]) -> Plan:
     from edgeface.bench.reproduction.plan import Settings, make_plan
+    from edgeface.compress.calibration import SMALLEST
     from edgeface.data.layouts import load_dataset
+    from edgeface.errors import DataError
     from edgeface.train.recipes import recipe_path
 
     path, name = recipe_path(options.pop("recipe"))
     overrides = tuple(options.pop("overrides") or ())
     dataset = load_dataset(data)
-    for split in ("train", "val"):
-        dataset.of(split)
+    dataset.of("val")
+    images = len(dataset.of("train"))
+    if options.get("quantize") and images < SMALLEST:
+        raise DataError(f"{data}: {images} training images; int8 ranges need at least {SMALLEST}, add photos")
     return make_plan(Settings(table, path, name, overrides, **options), rows, dataset, out)
 
 
@@ -166,15 +170,17 @@ def _chosen(plan: Plan, rows: tuple[Row, ...], only: list[str] | None) -> tuple[
 def _print_plan(plan: Plan, out: Path, runs: Sequence[PlannedRun], as_json: bool) -> None:
     from edgeface.bench.reproduction.estimate import hours
     from edgeface.bench.reproduction.plan import read_recipe, state_of
+    from edgeface.bench.reproduction.score import is_complete
     from edgeface.cli.reproduce_step import time_left
 
     left = time_left(out, plan, runs)
     rows = []
     for run in runs:
         state = state_of(out, plan, run)
+        name = "trained" if state.name == "finished" and not is_complete(out, plan, run) else state.name
         epochs = read_recipe(out, run.key).epochs
         rows.append(
-            {"key": run.key, "row": run.row, "seed": run.seed, "state": state.name, "epochs_done": state.epochs,
+            {"key": run.key, "row": run.row, "seed": run.seed, "state": name, "epochs_done": state.epochs,
              "epochs": epochs, "seconds_left": left.get(run.key, 0.0), "differences": list(state.differences)}
         )  # fmt: skip
     total = sum(left.values())
@@ -198,6 +204,7 @@ def _reproduce(
     from edgeface.bench.reproduction import tables
     from edgeface.bench.reproduction.execute import execute, locked
     from edgeface.bench.reproduction.plan import state_of
+    from edgeface.bench.reproduction.score import is_complete
     from edgeface.errors import RunError
 
     def say(message: str) -> None:
@@ -206,7 +213,8 @@ def _reproduce(
     for run in runs:
         state_of(out, plan, run)
     with locked(out) as lock:
-        ended = execute(runs, _workshop(plan, runs, out, jobs, lock, quiet), say)
+        todo = [run for run in runs if not is_complete(out, plan, run)]
+        ended = execute(todo, _workshop(plan, out, jobs, lock, quiet), say)
         if not ended.stopped and not ended.failed and devices != []:
             _measure(plan, out, devices, say)
         document = _write(out)
@@ -223,9 +231,7 @@ def _reproduce(
         raise RunError(f"{len(ended.failed)} runs failed: {failed}; the same command tries them again")
 
 
-def _workshop(
-    plan: Plan, runs: Sequence[PlannedRun], out: Path, jobs: int, lock: IO[str] | None, quiet: bool
-) -> Workshop:
+def _workshop(plan: Plan, out: Path, jobs: int, lock: IO[str] | None, quiet: bool) -> Workshop:
     """How the runs are started: each by `edgeface reproduce step`."""
     from edgeface.bench.reproduction.execute import Workshop
 
@@ -248,7 +254,8 @@ EDGEFACE = (sys.executable, "-c", "from edgeface.cli import main; main()")
 
 def _measure(plan: Plan, out: Path, devices: list[str] | None, say: Any) -> None:
     """The speed of the bundles of each row's first seed."""
-    from edgeface.bench.reproduction.results import KINDS, bench_file, bundle_name
+    from edgeface.bench.reproduction.plan import KINDS, bundle_name
+    from edgeface.bench.reproduction.results import bench_file
     from edgeface.bench.reproduction.speed import known_devices, measure_speed
 
     firsts = [plan.run(row["runs"][0]) for row in plan.rows]

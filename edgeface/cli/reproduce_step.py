@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgeface.bench.reproduction.plan import Plan, PlannedRun, read_recipe, state_of
-from edgeface.bench.reproduction.results import KINDS, bundle_name
+from edgeface.bench.reproduction.plan import Plan, PlannedRun, bundle_name, read_recipe, state_of
 from edgeface.tensorflow_setup import quiet_tensorflow
 
 if TYPE_CHECKING:
@@ -24,10 +23,9 @@ def finish_run(out: Path, plan: Plan, run: PlannedRun, quiet: bool) -> bool:
     from edgeface.run import open_run
 
     trained = open_run(out / "runs" / run.key)
-    kinds = KINDS if run.quantize else KINDS[:1]
-    for kind in kinds:
+    for kind in run.kinds:
         _export(out, plan, run, trained, kind, quiet)
-    _score(out, plan, run, trained, kinds)
+    _score(out, plan, run, trained)
     return True
 
 
@@ -77,20 +75,14 @@ def _train(out: Path, plan: Plan, run: PlannedRun, quiet: bool) -> bool:
 
 def _export(out: Path, plan: Plan, run: PlannedRun, trained: Run, kind: str, quiet: bool) -> None:
     """Write a bundle, unless it is there and of these weights."""
-    from edgeface.bundle import is_bundle, open_bundle
+    from edgeface.bench.reproduction.score import is_current
     from edgeface.compress.qat import Plan as Training
     from edgeface.compress.quantize import Request, quantize
-    from edgeface.errors import BundleError
 
+    if is_current(out, plan, run, kind, trained.info["weights_sha256"]):
+        return
     mode = kind if kind == "float32" else run.quantize
     path = out / "bundles" / bundle_name(run, kind)
-    try:
-        source = open_bundle(path).source if is_bundle(path) else {}
-    except BundleError:
-        source = {}
-    same_training = mode != "qat" or source.get("quantization", {}).get("epochs") == plan.qat_epochs
-    if source.get("weights_sha256") == trained.info["weights_sha256"] and same_training:
-        return
     teacher = out / "runs" / run.teacher if run.teacher and mode == "qat" else None
     training = Training(epochs=plan.qat_epochs)
     quantize(
@@ -101,25 +93,24 @@ def _export(out: Path, plan: Plan, run: PlannedRun, trained: Run, kind: str, qui
     )  # fmt: skip
 
 
-def _score(out: Path, plan: Plan, run: PlannedRun, trained: Run, kinds: Sequence[str]) -> None:
+def _score(out: Path, plan: Plan, run: PlannedRun, trained: Run) -> None:
     """Score the bundles and keep the float network's answers, unless that is done."""
-    from edgeface.bench.reproduction.score import keep_answers, read_score, score_bundle
-    from edgeface.bundle import open_bundle
+    from edgeface.bench.reproduction.score import is_scored, keep_answers, read_score, score_bundle
     from edgeface.data.layouts import load_dataset
     from edgeface.files import write_json
     from edgeface.models import load_model
     from edgeface.models.summary import multiply_adds, trainable_parameters
 
-    bundles = {kind: out / "bundles" / bundle_name(run, kind) for kind in kinds}
+    weights = trained.info["weights_sha256"]
     known = read_score(out, run.key) or {}
-    if all(known.get(kind, {}).get("sha256") == open_bundle(path).model_sha256 for kind, path in bundles.items()):
+    if is_scored(out, run, known, weights):
         return
+    bundles = {kind: out / "bundles" / bundle_name(run, kind) for kind in run.kinds}
     dataset = load_dataset(Path(plan.data)).relabelled(trained.identities)
     threads = os.cpu_count() or 1
     model = load_model(trained)
-    same_weights = known.get("weights_sha256") == trained.info["weights_sha256"]
-    score: dict[str, Any] = (known if same_weights else {}) | {
-        "weights_sha256": trained.info["weights_sha256"],
+    score: dict[str, Any] = (known if known.get("weights_sha256") == weights else {}) | {
+        "weights_sha256": weights,
         "parameters": trainable_parameters(model),
         "macs": multiply_adds(model),
         **{kind: score_bundle(path, dataset, threads) for kind, path in bundles.items()},

@@ -9,8 +9,8 @@ import pytest
 
 from edgeface.bench.reproduction import page, rows, tables
 from edgeface.bench.reproduction.photos import open_photos
-from edgeface.bench.reproduction.plan import Settings, make_plan
-from edgeface.bench.reproduction.results import bundle_name, collect
+from edgeface.bench.reproduction.plan import Settings, bundle_name, make_plan
+from edgeface.bench.reproduction.results import collect
 from edgeface.bench.reproduction.score import keep_answers, score_bundle
 from edgeface.data.layouts import load_dataset
 

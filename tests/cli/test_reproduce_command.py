@@ -1,0 +1,128 @@
+"""`edgeface reproduce` and `edgeface report` as a user calls them: few photos, an adopted teacher of one block."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from typer.testing import CliRunner
+
+from edgeface.bench.reproduction.plan import read_plans
+from edgeface.cli import app
+from edgeface.data.synthetic import draw_faces
+from edgeface.files import sha256
+
+EDGEFACE = [sys.executable, "-c", "from edgeface.cli import main; main()"]
+RECIPE = """
+size = 48
+batch_size = 8
+[distillation]
+views = 1
+[stage1]
+epochs = 1
+basic_augmentation = true
+"""
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("reproduce") / "faces"
+    draw_faces(folder, identities=3, images=28, size=64)
+    (folder.parent / "quick.toml").write_text(RECIPE)
+    return folder
+
+
+def adopt_teacher(out, faces):
+    """A run with one block and random weights at the teacher's place, as if it had been trained elsewhere."""
+    from edgeface.tensorflow_setup import quiet_tensorflow
+
+    quiet_tensorflow()
+    from edgeface.data.layouts import default_face_input, load_dataset
+    from edgeface.models import build_network
+
+    (plan,) = read_plans(out)
+    teacher, dataset = plan.runs[0], load_dataset(faces)
+    build = {"classes": len(dataset.identities), "size": 48, "blocks": [1, 0, 0, 0]}
+    folder = out / "runs" / teacher.key
+    folder.mkdir(parents=True)
+    build_network("squeezenext_23v5", build).save_weights(folder / "weights.h5")
+    (folder / "identities.txt").write_text("".join(f"{name}\n" for name in dataset.identities))
+    shutil.copy(out / "recipes" / f"{teacher.key}.toml", folder / "recipe.toml")
+    info = {"format": 1, "network": "squeezenext_23v5", "build": build, "seed": 0, "figures": {"finished": True},
+            "face_input": default_face_input(dataset, 48).to_dict(),
+            "dataset": {"path": str(faces), "hash": dataset.content_hash()}, "recipe": "mine",
+            "weights_sha256": sha256(folder / "weights.h5")}  # fmt: skip
+    (folder / "run.json").write_text(json.dumps(info))
+    return teacher
+
+
+@pytest.mark.slow
+def test_a_comparison_is_interrupted_resumed_reported_and_not_done_twice(faces, tmp_path):
+    out, recipe = tmp_path / "out", faces.parent / "quick.toml"
+    options = ["--recipe", recipe, "--seeds", "1", "--qat-epochs", "1", "--out", out, "--only", "1.0-taught"]
+    refused = run("reproduce", "comparison", faces, *options, "--only", "3.0")
+    assert refused.exit_code == 2
+    assert "1.0-taught" in refused.stderr
+    teacher = adopt_teacher(out, faces)
+    arguments = ["reproduce", "comparison", faces, *options, "--device", "cpu", "--json"]
+    process = subprocess.Popen([*EDGEFACE, *map(str, arguments)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    while process.poll() is None and not list(out.glob("runs/1.0-taught*/run.json")):
+        time.sleep(0.1)
+    os.kill(process.pid, signal.SIGINT)
+    assert process.wait(120) == 130
+    assert (out / "results.md").is_file()
+
+    second = run(*arguments)
+    assert second.exit_code == 0, second.stderr
+    (table,) = json.loads(second.stdout)["tables"]
+    by_name = {row["name"]: row for row in table["rows"]}
+    student, plain = by_name["1.0-taught"], by_name["1.0-plain"]
+    assert student["figures"]["float32_val"]["n"] == student["figures"]["int8_val"]["n"] == 1
+    assert student["bytes"]["int8"] < student["bytes"]["float32"] / 2
+    assert student["speed"]["int8"][0]["fps"] > 0
+    assert student["runs"][0]["teacher"] == teacher.key
+    assert by_name["teacher"]["int8_mode"] == "int8"
+    assert plain["figures"]["float32_val"] is None
+    assert "1.0-SqNxt-23v5, teacher-student" in (out / "report.html").read_text()
+
+    written = (out / "scores" / f"{student['runs'][0]['key']}.json").stat().st_mtime_ns
+    third = run(*arguments, "--quiet")
+    assert third.exit_code == 0, third.stderr
+    assert (out / "scores" / f"{student['runs'][0]['key']}.json").stat().st_mtime_ns == written
+    planned = run("reproduce", "comparison", faces, *options, "--plan", "--json")
+    assert {row["state"] for row in json.loads(planned.stdout)["runs"]} == {"finished"}
+    assert json.loads(planned.stdout)["seconds_left"] == 0
+    page = run("report", out, "--out", tmp_path / "page.html", "--with-photos", "--json")
+    assert page.exit_code == 0, page.stderr
+    assert "Machine and versions" in (tmp_path / "page.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["reproduce", "comparison", "{missing}"], "is not a folder"),
+        (["reproduce", "comparison", "{faces}", "--recipe", "nothing"], "no such recipe"),
+        (["reproduce", "comparison", "{faces}", "--only", "3.0-plain"], "rows are teacher"),
+        (["reproduce", "ablation", "{faces}", "--network", "3.0"], "choose one of"),
+        (["reproduce", "ablation", "{faces}", "--set", "stage1.epoch=3"], "unknown field"),
+        (["reproduce", "step", "{missing}", "comparison", "key"], "holds no reproduction"),
+        (["report", "{missing}"], "holds no reproduction"),
+    ],
+)
+def test_bad_input_exits_2_in_a_line(faces, tmp_path, arguments, says):
+    places = {"missing": tmp_path / "missing", "faces": faces}
+    arguments = [argument.format(**places) for argument in arguments]
+    if arguments[0] == "reproduce" and arguments[1] != "step":
+        arguments += ["--out", tmp_path / "out"]
+    result = run(*arguments)
+    assert result.exit_code == 2, result.output
+    assert says in result.stderr
+    assert len(result.stderr.strip().splitlines()) <= 2
