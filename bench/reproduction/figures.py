@@ -35,7 +35,9 @@ def learning_curves(table: dict[str, Any]) -> tuple[str, list[tuple[str, int, bo
 
 
 def against_size(table: dict[str, Any]) -> str | None:
-    """Accuracy of every bundle against the size of its file."""
+    """Accuracy of every bundle against the size of its file. None for rows of one network, which are of one size."""
+    if len({row["network"] for row in table["rows"]}) < 2:
+        return None
     return _against(table, "size of the file, MB", lambda row, kind: _millions(row["bytes"][kind]))
 
 

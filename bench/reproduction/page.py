@@ -10,6 +10,7 @@ from typing import Any
 from edgeface.bench.reproduction import figures, svg, tables
 from edgeface.bench.reproduction.photos import Photos
 from edgeface.bench.reproduction.plan import KINDS
+from edgeface.bench.reproduction.results import COMPARISON
 from edgeface.files import write_text
 
 _PAGE_STYLE = """
@@ -22,7 +23,7 @@ p,li{max-width:80ch}.soft{color:var(--soft);font-size:.9rem}
 th,td{padding:.3rem .6rem;border-bottom:1px solid var(--rule);text-align:left;white-space:nowrap}
 th{color:var(--soft);font-weight:600}td.number{text-align:right}
 .charts{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,370px),1fr));gap:16px;margin:0;padding:0}
-figure{margin:0;min-width:0}figcaption{font-size:.88rem;color:var(--soft);overflow-wrap:anywhere}
+summary{font-weight:600;margin:1.4rem 0 .4rem;cursor:pointer}figure{margin:0;min-width:0}figcaption{font-size:.88rem;color:var(--soft);overflow-wrap:anywhere}
 svg.chart{width:100%;height:auto;display:block;max-width:560px}
 .legend{list-style:none;display:flex;flex-wrap:wrap;gap:.2rem 1rem;margin:.3rem 0;padding:0;font-size:.85rem}
 .legend i{display:inline-block;width:22px;margin-right:.4rem;vertical-align:middle}
@@ -99,7 +100,7 @@ def _clouds(out: Path, table: dict[str, Any]) -> str:
         "t-SNE by cosine; a colour and shape an identity, the same in every picture. "
         "Distances between clusters say little."
     )
-    return f"<h3>Pre-logits of the networks</h3><p class=soft>{words}</p><div class=charts>{''.join(items)}</div>"
+    return _folding("Pre-logits of the networks", words, items, table)
 
 
 def _confusions(table: dict[str, Any], photos: Photos | None) -> str:
@@ -115,7 +116,14 @@ def _confusions(table: dict[str, Any], photos: Photos | None) -> str:
     if not items:
         return ""
     words = "Who was taken for whom most often on validation images; bars are shares of the person's images."
-    return f"<h3>Confusions</h3><p class=soft>{words}</p><div class=charts>{''.join(items)}</div>"
+    return _folding("Confusions", words, items, table)
+
+
+def _folding(title: str, words: str, items: Sequence[str], table: dict[str, Any]) -> str:
+    """Charts under a title; those of an ablation, which are many and alike, are folded away."""
+    fold = " open" if table["table"] == COMPARISON else ""
+    body = f"<p class=soft>{words}</p><div class=charts>{''.join(items)}</div>"
+    return f"<details{fold}><summary>{title}</summary>{body}</details>"
 
 
 def _confusion(item: dict[str, Any], photos: Photos | None, key: str) -> str:

@@ -19,6 +19,7 @@ from edgeface.errors import RunError
 
 FORMAT = "edgeface-reproduction"
 VERSION = 1
+COMPARISON = "comparison"
 
 
 def collect(out: Path) -> dict[str, Any]:
@@ -27,7 +28,8 @@ def collect(out: Path) -> dict[str, Any]:
     Accuracies are top-1, 0..1; times seconds; sizes bytes. Nothing in it names a folder of this machine.
     Raises RunError when a file is damaged.
     """
-    tables = [_table(out, plan) for plan in read_plans(out)]
+    plans = sorted(read_plans(out), key=lambda plan: plan.table != COMPARISON)
+    tables = [_table(out, plan) for plan in plans]
     finished = [run for table in tables for row in table["rows"] for run in row["runs"] if run["state"] == "finished"]
     return {
         "format": FORMAT,

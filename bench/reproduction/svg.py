@@ -71,7 +71,7 @@ def axis_for(values: Sequence[float], label: str, *, logarithmic: bool = False) 
     low, high = min(values), max(values)
     if logarithmic:
         return Axis(low / 1.6, high * 2.2, label, True)
-    room = max(high - low, 1e-3) * 0.08
+    room = max(high - low, abs(high) * 0.02, 1e-3) * 0.08
     return Axis(low - room, high + room, label)
 
 

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from edgeface.bench.reproduction.plan import KINDS
-from edgeface.bench.reproduction.results import difference
+from edgeface.bench.reproduction.results import COMPARISON, difference
 
 UNKNOWN = "-"
-COMPARISON = "comparison"
 
 
 def heading(table: dict[str, Any]) -> str:
@@ -40,12 +39,14 @@ def remarks(table: dict[str, Any]) -> list[str]:
         lines.append(
             "Against all: difference of the means on validation, points. Steps are equal but where a row says so."
         )
-    for row in table["rows"]:
-        for run in row["runs"]:
-            if run["state"] != "finished":
-                lines.append(f"{row['name']}, seed {run['seed']}: {run['state']}, {run['epochs']} epochs.")
-            elif run["differences"]:
-                lines.append(f"{row['name']}, seed {run['seed']} was adopted: {'; '.join(run['differences'])}.")
+    runs = [(f"{row['name']}, seed {run['seed']}", run) for row in table["rows"] for run in row["runs"]]
+    new = [name for name, run in runs if run["state"] == "new"]
+    lines += [f"Not begun: {'; '.join(new)}."] if new else []
+    for name, run in runs:
+        if run["state"] == "cut short":
+            lines.append(f"{name}: cut short after {run['epochs']} epochs.")
+        if run["differences"]:
+            lines.append(f"{name} was adopted: {'; '.join(run['differences'])}.")
     if table["speed"]:
         lines += [f"Speed, {warning}" for warning in table["speed"]["warnings"]]
     return lines
