@@ -23,7 +23,8 @@ p,li{max-width:80ch}.soft{color:var(--soft);font-size:.9rem}
 th,td{padding:.3rem .6rem;border-bottom:1px solid var(--rule);text-align:left;white-space:nowrap}
 th{color:var(--soft);font-weight:600}td.number{text-align:right}
 .charts{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,370px),1fr));gap:16px;margin:0;padding:0}
-summary{font-weight:600;margin:1.4rem 0 .4rem;cursor:pointer}figure{margin:0;min-width:0}figcaption{font-size:.88rem;color:var(--soft);overflow-wrap:anywhere}
+summary{font-weight:600;margin:1.4rem 0 .4rem;cursor:pointer}
+figure{margin:0;min-width:0}figcaption{font-size:.88rem;color:var(--soft);overflow-wrap:anywhere}
 svg.chart{width:100%;height:auto;display:block;max-width:560px}
 .legend{list-style:none;display:flex;flex-wrap:wrap;gap:.2rem 1rem;margin:.3rem 0;padding:0;font-size:.85rem}
 .legend i{display:inline-block;width:22px;margin-right:.4rem;vertical-align:middle}
