@@ -32,9 +32,10 @@ def finish_run(out: Path, plan: Plan, run: PlannedRun, quiet: bool) -> bool:
 def time_left(out: Path, plan: Plan, runs: Sequence[PlannedRun]) -> dict[str, float]:
     """Seconds that unfinished runs take, by key, from some training steps of each network measured now."""
     from edgeface.bench.reproduction.estimate import Speed, seconds_left
+    from edgeface.bench.reproduction.score import is_complete
     from edgeface.data.layouts import load_dataset
 
-    unfinished = [run for run in runs if state_of(out, plan, run).name != "finished" or run.quantize]
+    unfinished = [run for run in runs if not is_complete(out, plan, run)]
     networks = {run.network: run for run in reversed(unfinished)}
     if not networks:
         return {}
@@ -49,7 +50,7 @@ def time_left(out: Path, plan: Plan, runs: Sequence[PlannedRun]) -> dict[str, fl
     taught = [run for run in unfinished if run.teacher]
     forward = forward_speed(data, read_recipe(out, taught[0].key).size) if taught else float("inf")
     images = len(load_dataset(data).of("train"))
-    return seconds_left(out, plan, runs, images, Speed(speeds, forward))
+    return seconds_left(out, plan, unfinished, images, Speed(speeds, forward))
 
 
 def _train(out: Path, plan: Plan, run: PlannedRun, quiet: bool) -> bool:

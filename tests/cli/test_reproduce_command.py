@@ -17,8 +17,9 @@ from edgeface.data.synthetic import draw_faces
 from edgeface.files import sha256
 
 EDGEFACE = [sys.executable, "-c", "from edgeface.cli import main; main()"]
+SIZE = 32
 RECIPE = """
-size = 48
+size = 32
 batch_size = 8
 [distillation]
 views = 1
@@ -40,69 +41,80 @@ def faces(tmp_path_factory):
     return folder
 
 
-def adopt_teacher(out, faces):
-    """A run with one block and random weights at the teacher's place, as if it had been trained elsewhere."""
+def adopt(out, faces, row):
+    """A run with one block and random weights at the place of a planned one, as if it had been trained elsewhere."""
     from edgeface.tensorflow_setup import quiet_tensorflow
 
     quiet_tensorflow()
     from edgeface.data.layouts import default_face_input, load_dataset
     from edgeface.models import build_network
 
-    (plan,) = read_plans(out)
-    teacher, dataset = plan.runs[0], load_dataset(faces)
-    build = {"classes": len(dataset.identities), "size": 48, "blocks": [1, 0, 0, 0]}
-    folder = out / "runs" / teacher.key
+    plan = next(plan for plan in read_plans(out) if any(run.row == row for run in plan.runs))
+    planned, dataset = next(run for run in plan.runs if run.row == row), load_dataset(faces)
+    build = {"classes": len(dataset.identities), "size": SIZE, "blocks": [1, 0, 0, 0]}
+    build |= {} if planned.width is None else {"width": planned.width}
+    folder = out / "runs" / planned.key
     folder.mkdir(parents=True)
     build_network("squeezenext_23v5", build).save_weights(folder / "weights.h5")
     (folder / "identities.txt").write_text("".join(f"{name}\n" for name in dataset.identities))
-    shutil.copy(out / "recipes" / f"{teacher.key}.toml", folder / "recipe.toml")
+    shutil.copy(out / "recipes" / f"{planned.key}.toml", folder / "recipe.toml")
     info = {"format": 1, "network": "squeezenext_23v5", "build": build, "seed": 0, "figures": {"finished": True},
-            "face_input": default_face_input(dataset, 48).to_dict(),
+            "face_input": default_face_input(dataset, SIZE).to_dict(),
             "dataset": {"path": str(faces), "hash": dataset.content_hash()}, "recipe": "mine",
             "weights_sha256": sha256(folder / "weights.h5")}  # fmt: skip
     (folder / "run.json").write_text(json.dumps(info))
-    return teacher
+    return planned
 
 
 @pytest.mark.slow
-def test_a_comparison_is_interrupted_resumed_reported_and_not_done_twice(faces, tmp_path):
+def test_adopted_runs_are_quantized_scored_measured_reported_and_nothing_is_done_twice(faces, tmp_path):
     out, recipe = tmp_path / "out", faces.parent / "quick.toml"
     options = ["--recipe", recipe, "--seeds", "1", "--qat-epochs", "1", "--out", out, "--only", "1.0-taught"]
     refused = run("reproduce", "comparison", faces, *options, "--only", "3.0")
     assert refused.exit_code == 2
-    assert "1.0-taught" in refused.stderr
-    teacher = adopt_teacher(out, faces)
-    arguments = ["reproduce", "comparison", faces, *options, "--device", "cpu", "--json"]
-    process = subprocess.Popen([*EDGEFACE, *map(str, arguments)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    while process.poll() is None and not list(out.glob("runs/1.0-taught*/run.json")):
-        time.sleep(0.1)
-    os.kill(process.pid, signal.SIGINT)
-    assert process.wait(120) == 130
-    assert (out / "results.md").is_file()
-
-    second = run(*arguments)
-    assert second.exit_code == 0, second.stderr
-    (table,) = json.loads(second.stdout)["tables"]
+    teacher, student = (adopt(out, faces, row) for row in ("teacher", "1.0-taught"))
+    arguments = ["reproduce", "comparison", faces, *options, "--device", "cpu", "--json", "--quiet"]
+    first = run(*arguments)
+    assert first.exit_code == 0, first.stderr
+    (table,) = json.loads(first.stdout)["tables"]
     by_name = {row["name"]: row for row in table["rows"]}
-    student, plain = by_name["1.0-taught"], by_name["1.0-plain"]
-    assert student["figures"]["float32_val"]["n"] == student["figures"]["int8_val"]["n"] == 1
-    assert student["bytes"]["int8"] < student["bytes"]["float32"] / 2
-    assert student["speed"]["int8"][0]["fps"] > 0
-    assert student["runs"][0]["teacher"] == teacher.key
+    taught = by_name["1.0-taught"]
+    assert taught["figures"]["float32_val"]["n"] == taught["figures"]["int8_val"]["n"] == 1
+    assert taught["bytes"]["int8"] < taught["bytes"]["float32"]
+    assert taught["speed"]["int8"][0]["fps"] > 0
+    assert taught["runs"][0]["teacher"] == teacher.key
     assert by_name["teacher"]["int8_mode"] == "int8"
-    assert plain["figures"]["float32_val"] is None
+    assert by_name["1.0-plain"]["figures"]["float32_val"] is None
     assert "1.0-SqNxt-23v5, teacher-student" in (out / "report.html").read_text()
 
-    written = (out / "scores" / f"{student['runs'][0]['key']}.json").stat().st_mtime_ns
-    third = run(*arguments, "--quiet")
-    assert third.exit_code == 0, third.stderr
-    assert (out / "scores" / f"{student['runs'][0]['key']}.json").stat().st_mtime_ns == written
-    planned = run("reproduce", "comparison", faces, *options, "--plan", "--json")
-    assert {row["state"] for row in json.loads(planned.stdout)["runs"]} == {"finished"}
-    assert json.loads(planned.stdout)["seconds_left"] == 0
+    score = out / "scores" / f"{student.key}.json"
+    written = score.stat().st_mtime_ns
+    assert run(*arguments).exit_code == 0
+    assert score.stat().st_mtime_ns == written
+    planned = json.loads(run("reproduce", "comparison", faces, *options, "--plan", "--json").stdout)
+    assert {row["state"] for row in planned["runs"]} == {"finished"}
+    assert planned["seconds_left"] == 0
     page = run("report", out, "--out", tmp_path / "page.html", "--with-photos", "--json")
     assert page.exit_code == 0, page.stderr
     assert "Machine and versions" in (tmp_path / "page.html").read_text()
+
+
+@pytest.mark.slow
+def test_an_ablation_is_interrupted_and_resumed(faces, tmp_path):
+    out = tmp_path / "out"
+    arguments = ["reproduce", "ablation", faces, "--recipe", faces.parent / "quick.toml", "--out", out]
+    arguments += ["--only", "nothing", "--quiet", "--json"]
+    process = subprocess.Popen([*EDGEFACE, *map(str, arguments)], stdout=subprocess.DEVNULL)
+    while process.poll() is None and not list(out.glob("runs/1.0-plain*/run.json")):
+        time.sleep(0.1)
+    os.kill(process.pid, signal.SIGINT)
+    assert process.wait(300) == 130
+    assert len(list(out.glob("runs/1.0-plain*/checkpoints/checkpoint"))) == 1
+    assert (out / "results.md").is_file()
+    second = run(*arguments)
+    assert second.exit_code == 0, second.stderr
+    row = json.loads(second.stdout)["tables"][0]["rows"][0]
+    assert (row["name"], row["figures"]["float32_val"]["n"], row["runs"][0]["state"]) == ("nothing", 1, "finished")
 
 
 @pytest.mark.parametrize(
