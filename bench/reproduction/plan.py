@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -78,10 +78,11 @@ class Plan:
                 return run
         raise RunError(f"plan {self.table}: has no run {key!r}; see 'edgeface reproduce {self.table} --plan'")
 
-    def with_teachers(self, keys: Sequence[str]) -> tuple[PlannedRun, ...]:
-        """The runs of these keys in the plan's order, and those that teach them."""
-        wanted = set(keys) | {run.teacher for run in self.runs if run.key in keys}
-        return tuple(run for run in self.runs if run.key in wanted)
+    def of_rows(self, names: Collection[str]) -> tuple[PlannedRun, ...]:
+        """The runs of these rows in the plan's order, and those that teach them."""
+        keys = {key for row in self.rows if row["name"] in names for key in row["runs"]}
+        keys |= {run.teacher for run in self.runs if run.key in keys}
+        return tuple(run for run in self.runs if run.key in keys)
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ class State:
 
 
 def make_plan(settings: Settings, rows: Sequence[Row], dataset: FaceDataset, out: Path) -> Plan:
-    """Plan a table and write it, with its recipes, into `out`. Every student is taught by the teacher of seed 0.
+    """Plan a table and write its runs' recipes into `out`. Every student is taught by the teacher of seed 0.
 
     Raises RecipeError for a recipe that a row's overrides contradict.
     """
@@ -133,12 +134,15 @@ def make_plan(settings: Settings, rows: Sequence[Row], dataset: FaceDataset, out
         described.append(
             {**asdict(row), "overrides": list(row.overrides), "reference": list(row.reference), "runs": keys}
         )
-    plan = Plan(
+    return Plan(
         settings.table, settings.recipe_name, str(dataset.root.resolve()), dataset.root.resolve().name, data_hash,
         settings.note, settings.qat_epochs, tuple(described), tuple(runs.values()),
     )  # fmt: skip
+
+
+def write_plan(out: Path, plan: Plan) -> None:
+    """Make this the plan of its table in `out`."""
     write_json(out / "plans" / f"{plan.table}.json", {"format": FORMAT, "version": VERSION, **asdict(plan)})
-    return plan
 
 
 def read_plans(out: Path) -> tuple[Plan, ...]:

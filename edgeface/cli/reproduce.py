@@ -70,8 +70,9 @@ def comparison(
 
     options = {"recipe": recipe, "overrides": overrides, "seeds": seeds, "teacher_seeds": teacher_seeds, "note": about}
     options |= {"quantize": True, "qat_epochs": qat_epochs}
+    names = {row.name for row in rows.chosen(rows.comparison(), only or [])}
     plan = _plan("comparison", rows.comparison(), data, out, options)
-    todo = _chosen(plan, rows.comparison(), only)
+    todo = plan.of_rows(names)
     if plan_only:
         _print_plan(plan, out, todo, as_json)
     else:
@@ -109,8 +110,9 @@ def ablation(
 
     options = {"recipe": recipe, "overrides": overrides, "seeds": seeds, "teacher_seeds": teacher_seeds, "note": about}
     table = rows.ablation(network)
+    names = {row.name for row in rows.chosen(table, only or [])}
     plan = _plan(f"ablation-{network}", table, data, out, options)
-    todo = _chosen(plan, table, only)
+    todo = plan.of_rows(names)
     if plan_only:
         _print_plan(plan, out, todo, as_json)
     else:
@@ -159,14 +161,6 @@ def _plan(table: str, rows: Sequence[Row], data: Path, out: Path, options: dict[
     return make_plan(Settings(table, path, name, overrides, **options), rows, dataset, out)
 
 
-def _chosen(plan: Plan, rows: tuple[Row, ...], only: list[str] | None) -> tuple[PlannedRun, ...]:
-    """The runs of the chosen rows, with the teachers they need."""
-    from edgeface.bench.reproduction.rows import chosen
-
-    names = {row.name for row in chosen(rows, only or [])}
-    return plan.with_teachers([key for row in plan.rows if row["name"] in names for key in row["runs"]])
-
-
 def _print_plan(plan: Plan, out: Path, runs: Sequence[PlannedRun], as_json: bool) -> None:
     from edgeface.bench.reproduction.estimate import hours
     from edgeface.bench.reproduction.plan import read_recipe, state_of
@@ -203,7 +197,7 @@ def _reproduce(
     """Run what is left, measure speed unless `devices` is empty (None: all there are), and write the results."""
     from edgeface.bench.reproduction import tables
     from edgeface.bench.reproduction.execute import execute, locked
-    from edgeface.bench.reproduction.plan import state_of
+    from edgeface.bench.reproduction.plan import state_of, write_plan
     from edgeface.bench.reproduction.score import is_complete
     from edgeface.errors import RunError
 
@@ -213,6 +207,7 @@ def _reproduce(
     for run in runs:
         state_of(out, plan, run)
     with locked(out) as lock:
+        write_plan(out, plan)
         todo = [run for run in runs if not is_complete(out, plan, run)]
         ended = execute(todo, _workshop(plan, out, jobs, lock, quiet), say)
         if not ended.stopped and not ended.failed and devices != []:

@@ -1,4 +1,7 @@
-"""One run of a reproduction: training, bundles and scores; and how long runs take here. Uses train and compress."""
+"""One run of a reproduction: training, bundles and scores; and how long runs take here. Uses train and compress.
+
+Heavy: only command functions import it.
+"""
 
 from __future__ import annotations
 

@@ -13,7 +13,15 @@ import pytest
 
 from edgeface.bench.reproduction import estimate, rows, svg
 from edgeface.bench.reproduction.execute import Workshop, execute, locked
-from edgeface.bench.reproduction.plan import PlannedRun, Settings, make_plan, read_plans, run_key, state_of
+from edgeface.bench.reproduction.plan import (
+    PlannedRun,
+    Settings,
+    make_plan,
+    read_plans,
+    run_key,
+    state_of,
+    write_plan,
+)
 from edgeface.bench.reproduction.results import difference, summary, taught_gaps
 from edgeface.bench.reproduction.score import pick_images
 from edgeface.data.layouts import load_dataset
@@ -55,7 +63,9 @@ def settings(tmp_path):
 
 @pytest.fixture
 def plan(settings, tiny_data, tmp_path):
-    return make_plan(settings, rows.comparison(), load_dataset(tiny_data), tmp_path / "out")
+    made = make_plan(settings, rows.comparison(), load_dataset(tiny_data), tmp_path / "out")
+    write_plan(tmp_path / "out", made)
+    return made
 
 
 def ablated(settings, name):
@@ -115,8 +125,7 @@ def test_a_plan_has_the_teacher_once_and_students_by_seed(plan, tmp_path):
     assert {run.teacher for run in plan.runs} == {None, teacher.key}
     assert (teacher.quantize, plan.runs[1].quantize) == ("int8", "qat")
     assert read_plans(tmp_path / "out") == (plan,)
-    taught = [run.key for run in plan.runs if run.row == "1.0-taught"]
-    assert [run.row for run in plan.with_teachers(taught)] == ["teacher", "1.0-taught", "1.0-taught"]
+    assert [run.row for run in plan.of_rows({"1.0-taught"})] == ["teacher", "1.0-taught", "1.0-taught"]
 
 
 def test_the_ablations_whole_recipe_is_the_comparisons_plain_run(plan, settings, tiny_data, tmp_path):
@@ -126,6 +135,7 @@ def test_the_ablations_whole_recipe_is_the_comparisons_plain_run(plan, settings,
     )
     whole = next(row["runs"][0] for row in other.rows if row["name"] == "all")
     assert whole == next(run.key for run in plan.runs if run.row == "1.0-plain")
+    write_plan(tmp_path / "out", other)
     assert [found.table for found in read_plans(tmp_path / "out")] == ["ablation-1.0", "comparison"]
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from edgeface.bench.reproduction import page, rows, tables
 from edgeface.bench.reproduction.photos import open_photos
-from edgeface.bench.reproduction.plan import Settings, bundle_name, make_plan
+from edgeface.bench.reproduction.plan import Settings, bundle_name, make_plan, write_plan
 from edgeface.bench.reproduction.results import collect
 from edgeface.bench.reproduction.score import keep_answers, score_bundle
 from edgeface.data.layouts import load_dataset
@@ -27,7 +27,9 @@ def folder(tiny_run, tiny_bundles, tiny_photos, tmp_path_factory):
     dataset = load_dataset(data)
     settings = Settings("comparison", root / "mine.toml", "mine", seeds=2, quantize=True, note="Toy <faces> only.")
     plan = make_plan(settings, rows.comparison(), dataset, out)
-    make_plan(Settings("ablation-1.0", root / "mine.toml", "mine", seeds=1), rows.ablation("1.0"), dataset, out)
+    other = Settings("ablation-1.0", root / "mine.toml", "mine", seeds=1)
+    for made in (plan, make_plan(other, rows.ablation("1.0"), dataset, out)):
+        write_plan(out, made)
     answers = out / "scores" / "one.npz"
     confusions = keep_answers(answers, tiny_bundles["float32"], dataset, 1)
     scores = {kind: score_bundle(tiny_bundles[kind], dataset, 1) for kind in ("float32", "int8")}

@@ -11,8 +11,10 @@ import time
 import pytest
 from typer.testing import CliRunner
 
-from edgeface.bench.reproduction.plan import read_plans
+from edgeface.bench.reproduction import rows
+from edgeface.bench.reproduction.plan import Settings, make_plan
 from edgeface.cli import app
+from edgeface.data.layouts import load_dataset
 from edgeface.data.synthetic import draw_faces
 from edgeface.files import sha256
 
@@ -41,15 +43,14 @@ def faces(tmp_path_factory):
     return folder
 
 
-def adopt(out, faces, row):
+def adopt(out, faces, plan, row):
     """A run with one block and random weights at the place of a planned one, as if it had been trained elsewhere."""
     from edgeface.tensorflow_setup import quiet_tensorflow
 
     quiet_tensorflow()
-    from edgeface.data.layouts import default_face_input, load_dataset
+    from edgeface.data.layouts import default_face_input
     from edgeface.models import build_network
 
-    plan = next(plan for plan in read_plans(out) if any(run.row == row for run in plan.runs))
     planned, dataset = next(run for run in plan.runs if run.row == row), load_dataset(faces)
     build = {"classes": len(dataset.identities), "size": SIZE, "blocks": [1, 0, 0, 0]}
     build |= {} if planned.width is None else {"width": planned.width}
@@ -70,9 +71,9 @@ def adopt(out, faces, row):
 def test_adopted_runs_are_quantized_scored_measured_reported_and_nothing_is_done_twice(faces, tmp_path):
     out, recipe = tmp_path / "out", faces.parent / "quick.toml"
     options = ["--recipe", recipe, "--seeds", "1", "--qat-epochs", "1", "--out", out, "--only", "1.0-taught"]
-    refused = run("reproduce", "comparison", faces, *options, "--only", "3.0")
-    assert refused.exit_code == 2
-    teacher, student = (adopt(out, faces, row) for row in ("teacher", "1.0-taught"))
+    settings = Settings("comparison", recipe, "quick", seeds=1, quantize=True, qat_epochs=1)
+    plan = make_plan(settings, rows.comparison(), load_dataset(faces), out)
+    teacher, student = (adopt(out, faces, plan, row) for row in ("teacher", "1.0-taught"))
     arguments = ["reproduce", "comparison", faces, *options, "--device", "cpu", "--json", "--quiet"]
     first = run(*arguments)
     assert first.exit_code == 0, first.stderr
