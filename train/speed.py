@@ -16,6 +16,7 @@ from edgeface.face_input import FaceInput
 from edgeface.models import build_network, load_run_model
 from edgeface.recipe import Recipe, Stage
 from edgeface.train.batches import Images, epoch_order, generator_for, grouping, training_batches, view_table
+from edgeface.train.evaluate import BATCH, make_predictor
 from edgeface.train.session import load_split
 from edgeface.train.step import Learner, make_step
 
@@ -93,3 +94,18 @@ def _images_per_second(step: Callable, batches: Iterable[dict[str, tf.Tensor]], 
         float(step(batch, SEED)["loss"])
         count += number >= WARM_UP
     return count * batch_size / (time.perf_counter() - started)
+
+
+def forward_speed(data: Path, size: int, width: float | None = None, batches: int = 3) -> float:
+    """Images a second of a network's forward pass over the training images: the cost of storing a teacher's outputs."""
+    dataset = load_dataset(data)
+    images = load_split(dataset, "train", default_face_input(dataset, size))
+    build: dict[str, Any] = {"classes": len(dataset.identities), "size": size}
+    network = "inception_resnet_v1" if width is None else "squeezenext_23v5"
+    predictor = make_predictor(build_network(network, build | ({} if width is None else {"width": width})))
+    batch = tf.constant(np.resize(images.images[:BATCH], (BATCH, size, size, 3)), tf.float32) / 127.5 - 1
+    predictor(batch)
+    started = time.perf_counter()
+    for _ in range(batches):
+        predictor(batch)["logits"].numpy()
+    return batches * BATCH / (time.perf_counter() - started)

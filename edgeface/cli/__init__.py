@@ -18,6 +18,8 @@ from edgeface.cli import (
     predict,
     prune,
     quantize,
+    report,
+    reproduce,
     sensitivity,
     sign,
     train,
@@ -33,9 +35,12 @@ app = typer.Typer(
 )
 app.add_typer(data.app, name="data")
 app.add_typer(train.app, name="train")
+app.add_typer(reproduce.app, name="reproduce")
 for module in (
-    prune, quantize, compress, sensitivity, inspect, evaluate, calibrate, bench, devices, predict, models, sign, doctor, demo,
-):  # fmt: skip
+    *(prune, quantize, compress, sensitivity, inspect),
+    *(evaluate, calibrate, bench, devices, report, models),
+    *(predict, sign, doctor, demo),
+):
     module.register(app)
 
 

@@ -1,0 +1,110 @@
+"""The figures of a table, as SVG by name: learning curves, accuracy against size and speed, t-SNE of pre-logits."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgeface.bench.reproduction import svg
+from edgeface.bench.reproduction.plan import KINDS
+from edgeface.bench.reproduction.svg import Series
+
+MOST_CLOUDS = 5
+
+
+def learning_curves(table: dict[str, Any]) -> tuple[str, list[tuple[str, int, bool]]] | None:
+    """(chart, legend of (name, colour, dashed)): validation accuracy by step of every run. None before any epoch."""
+    series, legend = [], []
+    for place, row in enumerate(table["rows"]):
+        curves = [run["curve"] for run in row["runs"] if run["curve"]]
+        look = {"colour": place, "dashed": place >= svg.COLOURS}
+        for curve in curves:
+            points = tuple((float(epoch["global_step"]), 100 * epoch["val_accuracy"]) for epoch in curve)
+            series.append(Series(row["title"], points, **look))
+        if curves:
+            legend.append((row["title"], place % svg.COLOURS, look["dashed"]))
+    if not series:
+        return None
+    x = svg.axis_for([x for one in series for x, _ in one.points], "training steps")
+    y = svg.axis_for([y for one in series for _, y in one.points], "validation accuracy, %")
+    return svg.lines(series, x, y, f"Learning curves of {table['table']}"), legend
+
+
+def against_size(table: dict[str, Any]) -> str | None:
+    """Accuracy of every bundle against the size of its file. None for rows of one network, which are of one size."""
+    if len({row["network"] for row in table["rows"]}) < 2:
+        return None
+    return _against(table, "size of the file, MB", lambda row, kind: _millions(row["bytes"][kind]))
+
+
+def against_speed(table: dict[str, Any], device: str) -> str | None:
+    """Accuracy of every bundle against frames a second on one device."""
+
+    def speed(row: dict[str, Any], kind: str) -> float | None:
+        return next((item["fps"] for item in row["speed"][kind] if item["device"] == device), None)
+
+    kinds = {
+        item["kind"]
+        for row in table["rows"]
+        for rows in row["speed"].values()
+        for item in rows
+        if item["device"] == device
+    }
+    return _against(table, f"frames a second on {device} ({', '.join(sorted(kinds))})", speed)
+
+
+def devices(table: dict[str, Any]) -> list[str]:
+    """The devices that some bundle of the table has a speed on."""
+    found = [item["device"] for row in table["rows"] for rows in row["speed"].values() for item in rows if item["fps"]]
+    return list(dict.fromkeys(found))
+
+
+def clouds(out: Path, table: dict[str, Any]) -> list[tuple[str, str]]:
+    """(title, chart) of the t-SNE of each network's pre-logits, of the first seed of up to five rows.
+
+    All networks saw the same images.
+    """
+    charts: list[tuple[str, str]] = []
+    for row in table["rows"]:
+        run = next((run for run in row["runs"] if run["score"]), None)
+        path = None if run is None else out / "scores" / f"{run['key']}.npz"
+        if path is None or not path.is_file() or len(charts) == MOST_CLOUDS:
+            continue
+        with np.load(path) as answers:
+            points, identity, split = answers["flat"].tolist(), answers["identity"].tolist(), str(answers["split"])
+        names = [f"identity {number}" for number in range(max(identity) + 1)]
+        title = f"{row['title']}: {len(set(identity))} identities, {len(identity)} images of {split}"
+        charts.append((title, svg.cloud([tuple(point) for point in points], identity, names, title)))
+    return charts
+
+
+def _against(table: dict[str, Any], label: str, measure: Any) -> str | None:
+    series = []
+    for place, row in enumerate(table["rows"]):
+        for kind in KINDS:
+            figure, value = row["figures"][f"{kind}_val"], measure(row, kind)
+            if figure is not None and value:
+                text = f"{row['name']} {'int8' if kind == 'int8' else 'fp32'}"
+                series.append(Series(text, ((value, 100 * figure["mean"]),), place, (text,)))
+    if not series:
+        return None
+    x = svg.axis_for([one.points[0][0] for one in series], label, logarithmic=True)
+    y = svg.axis_for([one.points[0][1] for one in series], "validation accuracy, %")
+    return svg.dots(series, x, y, f"Accuracy against {label}")
+
+
+def _millions(value: int | None) -> float | None:
+    return None if value is None else value / 1e6
+
+
+def legend_html(legend: Sequence[tuple[str, int, bool]]) -> str:
+    """The names of a chart's lines beside their colours."""
+    items = [
+        f'<li><i style="border-top:3px {"dashed" if dashed else "solid"} var(--c{colour})"></i>{html.escape(name)}</li>'
+        for name, colour, dashed in legend
+    ]
+    return f'<ul class="legend">{"".join(items)}</ul>'

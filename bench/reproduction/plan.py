@@ -1,0 +1,269 @@
+"""Which runs a table needs, by what they follow from; and how far each of them is.
+
+    DIR/plans/<table>.json     the rows, and the runs of each
+    DIR/recipes/<key>.toml     every run's recipe, all fields written out
+    DIR/runs/<key>/            the run
+    DIR/bundles/<key>-MODE/    its bundles
+    DIR/scores/<key>.json      what they scored; `<key>.npz` their answers
+
+A key names the network, the seed and a digest of recipe, data and teacher, so tables share the runs they have in
+common, and a run made elsewhere is adopted by putting its folder at the key's place.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import asdict, dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from edgeface.bench.reproduction.rows import WIDTHS, Row
+from edgeface.data.dataset import FaceDataset
+from edgeface.errors import RunError
+from edgeface.files import write_json, write_text
+from edgeface.recipe import Recipe, load_recipe, to_toml
+
+FORMAT = "edgeface-reproduction-plan"
+VERSION = 1
+KINDS = ("float32", "int8")
+"""What each run has a bundle of. An int8 bundle is of mode qat or int8: see `PlannedRun.quantize`."""
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """One training run. `teacher` is the key of the run that teaches it.
+
+    `quantize` is the mode of its int8 bundle: "qat"; "int8" for the teacher network, which has layers that TFMOT
+    cannot train for int8; "" for none.
+    """
+
+    key: str
+    row: str
+    network: str
+    seed: int
+    teacher: str | None
+    quantize: str
+
+    @property
+    def width(self) -> float | None:
+        """The student's width, None for the teacher network."""
+        return WIDTHS.get(self.network)
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of bundles it is to have."""
+        return KINDS if self.quantize else KINDS[:1]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A table's rows and runs. `data` is the dataset's folder on this machine, `data_name` what reports call it."""
+
+    table: str
+    recipe: str
+    data: str
+    data_name: str
+    data_hash: str
+    note: str
+    qat_epochs: int
+    rows: tuple[dict[str, Any], ...]
+    runs: tuple[PlannedRun, ...]
+
+    def run(self, key: str) -> PlannedRun:
+        """The run of a key. Raises RunError when this plan has none."""
+        for run in self.runs:
+            if run.key == key:
+                return run
+        raise RunError(f"plan {self.table}: has no run {key!r}; see 'edgeface reproduce {self.table} --plan'")
+
+    def of_rows(self, names: Collection[str]) -> tuple[PlannedRun, ...]:
+        """The runs of these rows in the plan's order, and those that teach them."""
+        keys = {key for row in self.rows if row["name"] in names for key in row["runs"]}
+        keys |= {run.teacher for run in self.runs if run.key in keys}
+        return tuple(run for run in self.runs if run.key in keys)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the user chose for a table."""
+
+    table: str
+    recipe: Path
+    recipe_name: str
+    overrides: tuple[str, ...] = ()
+    seeds: int = 3
+    teacher_seeds: int = 1
+    quantize: bool = False
+    qat_epochs: int = 5
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class State:
+    """How far a run is: "finished", "cut short" or "new"; `epochs` done; what an adopted run does otherwise."""
+
+    name: str
+    epochs: int = 0
+    differences: tuple[str, ...] = ()
+
+
+def make_plan(settings: Settings, rows: Sequence[Row], dataset: FaceDataset, out: Path) -> Plan:
+    """Plan a table and write its runs' recipes into `out`. Every student is taught by the teacher of seed 0.
+
+    Raises RecipeError for a recipe that a row's overrides contradict.
+    """
+    data_hash = dataset.content_hash()
+    runs: dict[str, PlannedRun] = {}
+    described = []
+    teacher = _teacher(settings, data_hash, out) if any(row.taught for row in rows) else None
+    if teacher is not None:
+        runs[teacher.key] = teacher
+    for row in rows:
+        recipe = load_recipe(settings.recipe, row.role, [*settings.overrides, *row.overrides])
+        keys = []
+        for seed in range(settings.teacher_seeds if row.network == "teacher" else settings.seeds):
+            taught_by = teacher.key if teacher is not None and row.taught else None
+            key = run_key(row.network, recipe, data_hash, seed, taught_by)
+            int8 = "" if not settings.quantize else "int8" if row.network == "teacher" else "qat"
+            run = PlannedRun(key, row.name, row.network, seed, taught_by, int8)
+            runs[key] = run
+            write_text(recipe_file(out, key), to_toml(recipe))
+            keys.append(key)
+        described.append(
+            {**asdict(row), "overrides": list(row.overrides), "reference": list(row.reference), "runs": keys}
+        )
+    return Plan(
+        settings.table, settings.recipe_name, str(dataset.root.resolve()), dataset.root.resolve().name, data_hash,
+        settings.note, settings.qat_epochs, tuple(described), tuple(runs.values()),
+    )  # fmt: skip
+
+
+def write_plan(out: Path, plan: Plan) -> None:
+    """Make this the plan of its table in `out`."""
+    write_json(out / "plans" / f"{plan.table}.json", {"format": FORMAT, "version": VERSION, **asdict(plan)})
+
+
+def read_plans(out: Path) -> tuple[Plan, ...]:
+    """The tables planned in a folder, by name. Raises RunError when there is none or one is damaged."""
+    paths = sorted((out / "plans").glob("*.json"))
+    if not paths:
+        raise RunError(f"{out}: holds no reproduction; make one with 'edgeface reproduce comparison DATA --out {out}'")
+    return tuple(_read_plan(path) for path in paths)
+
+
+def run_key(network: str, recipe: Recipe, data_hash: str, seed: int, teacher: str | None) -> str:
+    """`<network>-plain|taught-seed<seed>-<digest>`; fields at their defaults do not count, so new ones change none."""
+    settled = changed_fields(recipe)
+    settled.pop("description", None)
+    if teacher is None:
+        settled.pop("distillation", None)
+    content = {"network": network, "recipe": settled, "data": data_hash, "seed": seed, "teacher": teacher}
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
+    kind = "" if network == "teacher" else "-taught" if teacher else "-plain"
+    return f"{network}{kind}-seed{seed}-{digest}"
+
+
+def changed_fields(instance: Any) -> dict[str, Any]:
+    """The fields of a recipe (or a part of one) that differ from their defaults."""
+    changed: dict[str, Any] = {}
+    default = type(instance)()
+    for item in fields(instance):
+        value, usual = getattr(instance, item.name), getattr(default, item.name)
+        if is_dataclass(value):
+            inner = changed_fields(value)
+            changed |= {item.name: inner} if inner else {}
+        elif value != usual:
+            changed[item.name] = value
+    return changed
+
+
+def bundle_name(run: PlannedRun, kind: str) -> str:
+    """The folder's name of a run's bundle, "" for one that it is not to have."""
+    mode = kind if kind == "float32" else run.quantize
+    return f"{run.key}-{mode}" if mode else ""
+
+
+def recipe_file(out: Path, key: str) -> Path:
+    """Where the recipe of a planned run stands."""
+    return out / "recipes" / f"{key}.toml"
+
+
+def read_recipe(out: Path, key: str) -> Recipe:
+    """The recipe of a planned run, all fields resolved."""
+    return load_recipe(recipe_file(out, key), "student")
+
+
+def state_of(out: Path, plan: Plan, run: PlannedRun) -> State:
+    """How far a run is. Raises RunError when its folder holds a run of other data, another network or another seed."""
+    folder = out / "runs" / run.key
+    info = _info(folder)
+    if info is None:
+        return State("new")
+    data = info.get("dataset", {}).get("hash")
+    width = info.get("build", {}).get("width")
+    found = {"data": data == plan.data_hash, "network": width == run.width, "seed": info.get("seed") == run.seed}
+    wrong = [name for name, holds in found.items() if not holds]
+    if wrong:
+        raise RunError(f"{folder}: is a run of other {' and '.join(wrong)}; move it away to train this one")
+    differences = _differences(out, run, folder)
+    epochs = len((folder / "metrics.jsonl").read_text().splitlines()) if (folder / "metrics.jsonl").is_file() else 0
+    if info.get("figures", {}).get("finished"):
+        return State("finished", epochs, differences)
+    if (folder / "checkpoints" / "checkpoint").is_file():
+        return State("cut short", epochs, differences)
+    return State("new")
+
+
+def _teacher(settings: Settings, data_hash: str, out: Path) -> PlannedRun:
+    """The run that teaches: the recipe's own teacher, seed 0."""
+    recipe = load_recipe(settings.recipe, "teacher", list(settings.overrides))
+    key = run_key("teacher", recipe, data_hash, 0, None)
+    write_text(recipe_file(out, key), to_toml(recipe))
+    return PlannedRun(key, "teacher", "teacher", 0, None, "")
+
+
+def _differences(out: Path, run: PlannedRun, folder: Path) -> tuple[str, ...]:
+    """What an adopted run's recipe has otherwise than the plan's, as `field value, planned value`."""
+    ours, theirs = (
+        dict(_flat(changed_fields(load_recipe(path, "student"))))
+        for path in (recipe_file(out, run.key), folder / "recipe.toml")
+    )
+    ignored = "distillation." if run.teacher is None else "\0"
+    names = [name for name in sorted(ours.keys() | theirs.keys()) if not name.startswith(("description", ignored))]
+    return tuple(
+        f"{name} {theirs.get(name, 'default')}, planned {ours.get(name, 'default')}"
+        for name in names
+        if ours.get(name) != theirs.get(name)
+    )
+
+
+def _flat(table: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in table.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def _info(folder: Path) -> dict[str, Any] | None:
+    path = folder / "run.json"
+    if not path.is_file():
+        return None
+    try:
+        info = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path}: cannot be read ({error}); move the folder away to train the run again") from None
+    return info if isinstance(info, dict) else {}
+
+
+def _read_plan(path: Path) -> Plan:
+    try:
+        table = json.loads(path.read_text(encoding="utf-8"))
+        if (table.pop("format"), table.pop("version")) != (FORMAT, VERSION):
+            raise ValueError("another format or version")
+        rows, runs = table.pop("rows"), table.pop("runs")
+        return Plan(rows=tuple(rows), runs=tuple(PlannedRun(**run) for run in runs), **table)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{path}: is damaged ({error}); run 'edgeface reproduce' again") from None

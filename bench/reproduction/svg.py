@@ -1,0 +1,176 @@
+"""Charts as SVG text: they take their colours from the page, or from `STYLE` where they stand alone."""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+WIDTH, HEIGHT = 420, 300
+_LEFT, _RIGHT, _TOP, _BOTTOM = 48, 14, 14, 40
+COLOURS = 10
+STYLE = """
+:root{--ink:#1b1f24;--soft:#57606a;--rule:#d0d7de;--ground:#ffffff;
+--c0:#0b5fc0;--c1:#c2410c;--c2:#157f3d;--c3:#a21caf;--c4:#a16207;--c5:#0e7490;--c6:#be123c;--c7:#4d7c0f;--c8:#6d28d9;
+--c9:#57534e}
+@media (prefers-color-scheme:dark){:root{--ink:#e6edf3;--soft:#9aa5b1;--rule:#363d46;--ground:#0f1318;
+--c0:#6cb0ff;--c1:#ff9a5c;--c2:#5fd38a;--c3:#e58cf0;--c4:#e5b94a;--c5:#4fd0e6;--c6:#ff7d97;--c7:#a8d65c;--c8:#b79bff;
+--c9:#b8b2ac}}
+svg.chart text{font:12px system-ui,sans-serif;fill:var(--ink)}
+svg.chart .tick{font-size:11px;fill:var(--soft)}
+svg.chart .grid{stroke:var(--rule);stroke-width:1}
+"""
+
+
+@dataclass(frozen=True)
+class Series:
+    """Points (x, y) with a name; a line through them, or a dot each with its own label."""
+
+    name: str
+    points: tuple[tuple[float, float], ...]
+    colour: int = 0
+    labels: tuple[str, ...] = ()
+    dashed: bool = False
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A range with its ticks. A logarithmic one has ticks at 1, 2 and 5 times powers of ten."""
+
+    low: float
+    high: float
+    label: str
+    logarithmic: bool = False
+
+    def place(self, value: float) -> float:
+        """Where a value lies, 0..1."""
+        if self.logarithmic:
+            return math.log(value / self.low) / math.log(self.high / self.low)
+        return (value - self.low) / (self.high - self.low)
+
+    def ticks(self) -> list[float]:
+        """Round values inside the range."""
+        if self.logarithmic:
+            powers = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
+            found = [step * 10.0**power for power in powers for step in (1, 2, 5)]
+            return [value for value in found if self.low <= value <= self.high]
+        step = nice_step((self.high - self.low) / 5)
+        first = math.ceil(self.low / step - 1e-9)
+        return [number * step for number in range(first, math.floor(self.high / step + 1e-9) + 1)]
+
+
+def nice_step(rough: float) -> float:
+    """The next of 1, 2, 5 times a power of ten that is not under `rough`."""
+    power = 10.0 ** math.floor(math.log10(rough))
+    return next(step * power for step in (1, 2, 5, 10) if step * power >= rough * (1 - 1e-9))
+
+
+def axis_for(values: Sequence[float], label: str, *, logarithmic: bool = False) -> Axis:
+    """An axis that holds all values with some room at both ends."""
+    low, high = min(values), max(values)
+    if logarithmic:
+        return Axis(low / 1.6, high * 2.2, label, True)
+    room = max(high - low, abs(high) * 0.02, 1e-3) * 0.08
+    return Axis(low - room, high + room, label)
+
+
+def lines(series: Sequence[Series], x: Axis, y: Axis, title: str) -> str:
+    """A chart of lines."""
+    parts = []
+    for one in series:
+        path = " ".join(f"{_x(x, a):.1f},{_y(y, b):.1f}" for a, b in one.points)
+        dash = ' stroke-dasharray="5 4"' if one.dashed else ""
+        parts.append(
+            f'<polyline points="{path}" fill="none" stroke="var(--c{one.colour % COLOURS})" stroke-width="1.8"{dash}>'
+            f"<title>{html.escape(one.name)}</title></polyline>"
+        )
+    return _chart(_frame(x, y) + "".join(parts), title)
+
+
+def dots(series: Sequence[Series], x: Axis, y: Axis, title: str) -> str:
+    """A chart of labelled dots; labels that would overlap move down."""
+    parts = []
+    taken: list[tuple[float, float, float]] = []
+    for one in series:
+        for (a, b), label in zip(one.points, one.labels, strict=True):
+            across, down = _x(x, a), _y(y, b)
+            parts.append(f'<circle cx="{across:.1f}" cy="{down:.1f}" r="4.5" fill="var(--c{one.colour % COLOURS})"/>')
+            parts.append(_label(label, across, down, taken))
+    return _chart(_frame(x, y) + "".join(parts), title)
+
+
+def cloud(points: Sequence[tuple[float, float]], groups: Sequence[int], names: Sequence[str], title: str) -> str:
+    """Unlabelled points in a square, a hue and a shape for each group; hovering names it."""
+    side, edge = 300, 10
+    across, down = axis_for([p[0] for p in points], ""), axis_for([p[1] for p in points], "")
+    parts = [f'<rect x="1" y="1" width="{side - 2}" height="{side - 2}" fill="none" class="grid"/>']
+    order = sorted(set(groups))
+    for (a, b), group in zip(points, groups, strict=True):
+        place = order.index(group)
+        # Neighbours in the list get far hues; every second one is a square.
+        hue = place * 137.5 % 360
+        left = edge + across.place(a) * (side - 2 * edge)
+        top = edge + (1 - down.place(b)) * (side - 2 * edge)
+        colour = f'fill="hsl({hue:.0f} 65% 48%)"'
+        shape = (
+            f'<rect x="{left - 3:.1f}" y="{top - 3:.1f}" width="6" height="6" {colour}>'
+            if place % 2
+            else f'<circle cx="{left:.1f}" cy="{top:.1f}" r="3.4" {colour}>'
+        )
+        parts.append(f"{shape}<title>{html.escape(names[group])}</title></{'rect' if place % 2 else 'circle'}>")
+    return _chart("".join(parts), title, side, side)
+
+
+def standalone(chart: str) -> str:
+    """A chart as a file of its own."""
+    ground = '<rect width="100%" height="100%" fill="var(--ground)"/>'
+    opening, rest = chart.split(">", 1)
+    return f'{opening} xmlns="http://www.w3.org/2000/svg"><style>{STYLE}</style>{ground}{rest}\n'
+
+
+def _x(axis: Axis, value: float) -> float:
+    return _LEFT + axis.place(value) * (WIDTH - _LEFT - _RIGHT)
+
+
+def _y(axis: Axis, value: float) -> float:
+    return HEIGHT - _BOTTOM - axis.place(value) * (HEIGHT - _TOP - _BOTTOM)
+
+
+def _label(text: str, across: float, down: float, taken: list[tuple[float, float, float]]) -> str:
+    width = 6.2 * len(text)
+    left = across + 8 if across + 8 + width < WIDTH - 2 else across - 8 - width
+    left = max(left, 2)
+    top = down + 4
+    while any(abs(top - other) < 12 and left < end and left + width > start for start, other, end in taken):
+        top += 12
+    taken.append((left, top, left + width))
+    return f'<text x="{left:.1f}" y="{top:.1f}">{html.escape(text)}</text>'
+
+
+def _frame(x: Axis, y: Axis) -> str:
+    parts = []
+    for value in x.ticks():
+        at = _x(x, value)
+        parts.append(f'<line class="grid" x1="{at:.1f}" x2="{at:.1f}" y1="{_TOP}" y2="{HEIGHT - _BOTTOM}"/>')
+        parts.append(
+            f'<text class="tick" x="{at:.1f}" y="{HEIGHT - _BOTTOM + 15}" text-anchor="middle">{value:.10g}</text>'
+        )
+    for value in y.ticks():
+        at = _y(y, value)
+        parts.append(f'<line class="grid" x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{at:.1f}" y2="{at:.1f}"/>')
+        parts.append(f'<text class="tick" x="{_LEFT - 6}" y="{at + 4:.1f}" text-anchor="end">{value:.10g}</text>')
+    middle = (_TOP + HEIGHT - _BOTTOM) / 2
+    parts.append(f'<text x="{(_LEFT + WIDTH) / 2}" y="{HEIGHT - 6}" text-anchor="middle">{html.escape(x.label)}</text>')
+    parts.append(
+        f'<text x="12" y="{middle}" text-anchor="middle" transform="rotate(-90 12 {middle})">'
+        f"{html.escape(y.label)}</text>"
+    )
+    return "".join(parts)
+
+
+def _chart(body: str, title: str, width: int = WIDTH, height: int = HEIGHT) -> str:
+    return (
+        f'<svg class="chart" viewBox="0 0 {width} {height}" role="img" aria-label="{html.escape(title, quote=True)}">'
+        f"{body}</svg>"
+    )

@@ -1,0 +1,213 @@
+"""The tables of a result document as rows of text cells, and as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from edgeface.bench.reproduction.plan import KINDS
+from edgeface.bench.reproduction.results import COMPARISON, difference
+
+UNKNOWN = "-"
+
+
+def heading(table: dict[str, Any]) -> str:
+    """The title of a table."""
+    return f"{table['table'].replace('-', ', ', 1).capitalize()} on {table['data']}, recipe {table['recipe']}"
+
+
+def cells(table: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """(head, rows) of a table as text."""
+    return _comparison(table) if table["table"] == COMPARISON else _ablation(table)
+
+
+def remarks(table: dict[str, Any]) -> list[str]:
+    """What must be known to read a table: sizes of splits, spread, gaps, what is missing or was adopted."""
+    lines = []
+    counts = _counts(table)
+    if counts:
+        lines.append(
+            f"Accuracies are top-1: {counts}. +- is the standard deviation over seeds, where there are several."
+        )
+    if any(row["reference"]["val"] for row in table["rows"]):
+        lines.append(
+            "Reference: a 2018 system on 2,360 CelebA identities at 224 px; other data, so compare order and gaps."
+        )
+    for gap in table["gaps"]:
+        spread = ""
+        if gap["over_spread"] is not None:
+            spread = f", {gap['over_spread']:.1f} times its standard error {gap['standard_error']:.2f}"
+        name = f"{gap['network']} {'int8-qat' if gap['kind'] == 'int8' else 'float32'}"
+        lines.append(f"{name}: teacher-student minus plain {gap['points']:+.2f} points on validation{spread}.")
+    if table["table"] != COMPARISON:
+        lines.append(
+            "Against all: difference of the means on validation, points. Steps are equal but where a row says so."
+        )
+    runs = [(f"{row['name']}, seed {run['seed']}", run) for row in table["rows"] for run in row["runs"]]
+    new = [name for name, run in runs if run["state"] == "new"]
+    lines += [f"Not begun: {'; '.join(new)}."] if new else []
+    for name, run in runs:
+        if run["state"] == "cut short":
+            lines.append(f"{name}: cut short after {run['epochs']} epochs.")
+        if run["differences"]:
+            lines.append(f"{name} was adopted: {'; '.join(run['differences'])}.")
+    if table["speed"]:
+        lines += [f"Speed, {warning}" for warning in table["speed"]["warnings"]]
+    return lines
+
+
+def speed_cells(table: dict[str, Any]) -> tuple[list[str], list[list[str]]] | None:
+    """(head, rows): fps of every bundle on every simulated device, with band and kind. None where there is none."""
+    devices = list(
+        dict.fromkeys(row["device"] for _, _, speeds in _bundles(table) for row in speeds if row["device"] != "cpu")
+    )
+    if not devices:
+        return None
+    rows = []
+    for title, mode, speeds in _bundles(table):
+        by_device = {row["device"]: row for row in speeds}
+        rows.append([title, mode, *(_estimate(by_device.get(device)) for device in devices)])
+    return ["network", "type", *devices], rows
+
+
+def markdown(document: dict[str, Any]) -> str:
+    """The document as Markdown."""
+    parts = []
+    for table in document["tables"]:
+        parts += [f"## {heading(table)}", _markdown(*cells(table))]
+        speeds = speed_cells(table)
+        if speeds is not None:
+            parts += [
+                "Simulated devices, frames a second (error band; c: calibrated, v: compiler):",
+                _markdown(*speeds),
+            ]
+        parts.append("\n".join(f"- {line}" for line in remarks(table)))
+    machine = document["machine"]
+    versions = [f"{name} {version}" for name, version in document["versions"].items()]
+    parts.append("; ".join([f"{machine['cpu']}, {machine['cores']} cores", *versions, document["date"]]))
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def percent(figure: dict[str, Any] | None) -> str:
+    """A summary as per cent, with its spread."""
+    if figure is None:
+        return UNKNOWN
+    spread = "" if figure["std"] is None else f" +- {100 * figure['std']:.2f}"
+    return f"{100 * figure['mean']:.2f}{spread}"
+
+
+def _comparison(table: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
+    head = [
+        "network",
+        "type",
+        "MB",
+        "parameters",
+        "MMACs",
+        "val %",
+        "test %",
+        "fps",
+        "fps batch",
+        "seeds",
+        "reference val %",
+    ]
+    rows = []
+    for row in table["rows"]:
+        for kind in KINDS:
+            speed = _cpu(row["speed"][kind])
+            val = row["figures"][f"{kind}_val"]
+            rows.append(
+                [
+                    row["title"],
+                    type_name(row, kind),
+                    _number(row["bytes"][kind], 1e6, 2),
+                    UNKNOWN if row["parameters"] is None else f"{row['parameters']:,}",
+                    _number(row["macs"], 1e6, 0),
+                    percent(val),
+                    percent(row["figures"][f"{kind}_test"]),
+                    _number(speed.get("fps"), 1, 1),
+                    _number(speed.get("batch_fps"), 1, 1),
+                    str(val["n"]) if val else "0",
+                    _number(row["reference"]["val"], 0.01, 2) if kind == "float32" else UNKNOWN,
+                ]
+            )
+    return head, rows
+
+
+def _ablation(table: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
+    head = ["row", "group", "steps", "val %", "against all", "test %", "seeds", "reference val %", "changes"]
+    base = next((row["figures"]["float32_val"] for row in table["rows"] if row["name"] == "all"), None)
+    rows = []
+    for row in table["rows"]:
+        val = row["figures"]["float32_val"]
+        gap = difference(val, base)
+        steps = sorted({run["steps"] for run in row["runs"] if run["state"] == "finished"})
+        rows.append(
+            [
+                row["title"],
+                row["group"],
+                " / ".join(map(str, steps)) or UNKNOWN,
+                percent(val),
+                UNKNOWN if gap is None or row["name"] == "all" else f"{gap['points']:+.2f}",
+                percent(row["figures"]["float32_test"]),
+                str(val["n"]) if val else "0",
+                _number(row["reference"]["val"], 0.01, 2),
+                ("taught; " if row["taught"] else "") + (_changes(row) or "the recipe as it is"),
+            ]
+        )
+    return head, rows
+
+
+def _changes(row: dict[str, Any]) -> str:
+    """Overrides in short: those made in every stage are named once."""
+    short = dict.fromkeys(text.split(".", 1)[1] if text.startswith("stage") else text for text in row["overrides"])
+    return ", ".join(short)
+
+
+def type_name(row: dict[str, Any], kind: str) -> str:
+    """float32, int8-qat, or int8-ptq for what was quantized after training."""
+    if kind == "float32":
+        return kind
+    return "int8-ptq" if row["int8_mode"] == "int8" else "int8-qat"
+
+
+def _bundles(table: dict[str, Any]) -> list[tuple[str, str, list[dict[str, Any]]]]:
+    return [
+        (row["title"], type_name(row, kind), row["speed"][kind])
+        for row in table["rows"]
+        for kind in KINDS
+        if row["speed"][kind]
+    ]
+
+
+def _cpu(speeds: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    return next((row for row in speeds if row["device"] == "cpu"), {})
+
+
+def _estimate(row: dict[str, Any] | None) -> str:
+    """An estimate never stands without its band."""
+    if row is None:
+        return UNKNOWN
+    if row["fps"] is None or row["fps_band"] is None:
+        return row["reason"] or UNKNOWN
+    low, high = row["fps_band"]
+    mark = {"calibrated-estimate": " c", "compiler-estimate": " v"}.get(row["kind"], "")
+    return f"{row['fps']:.3g} ({low:.3g}-{high:.3g}){mark}"
+
+
+def _counts(table: dict[str, Any]) -> str:
+    for row in table["rows"]:
+        for run in row["runs"]:
+            score = (run["score"] or {}).get("float32")
+            if score:
+                parts = [f"{score[split]['images']} images of {split}" for split in ("val", "test") if score[split]]
+                return ", ".join(parts)
+    return ""
+
+
+def _number(value: float | None, unit: float, digits: int) -> str:
+    return UNKNOWN if value is None else f"{value / unit:,.{digits}f}"
+
+
+def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = (head, ["---"] * len(head), *rows)
+    return "\n".join("| " + " | ".join(cell.replace("|", "/") for cell in line) + " |" for line in lines)
