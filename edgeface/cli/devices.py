@@ -1,0 +1,220 @@
+"""`edgeface devices`: the boards, phones and accelerators that can be simulated, and how far to trust it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from edgeface.cli import devices_arm
+from edgeface.cli.common import Json, Quiet, command, note, print_json
+
+if TYPE_CHECKING:
+    from edgeface.bench.devices import Device
+
+app = typer.Typer(
+    help="Devices that `edgeface bench --device` simulates: list, calibrate on your own board, validate.",
+    invoke_without_command=True,
+)
+
+
+@app.callback()
+@command
+def devices(context: typer.Context, as_json: Json = False) -> None:
+    """List the simulated devices: core, clock, memory, backend, and the measured points that they are calibrated on.
+
+    Examples:
+
+        edgeface devices
+
+        edgeface devices --json
+    """
+    if context.invoked_subcommand is not None:
+        return
+    from edgeface.bench.devices import all_devices
+
+    rows = [_facts(device) for device in all_devices()]
+    if as_json:
+        print_json(rows)
+        return
+    print(f"{'device':<15}{'core':<15}{'clock':>9}{'cores':>6}{'memory':>18}  {'backend':<14}calibrated on")
+    for row in rows:
+        print(
+            f"{row['name']:<15}{row['core']:<15}{row['clock_ghz']:>5g} GHz{row['cores']:>6}{row['memory']:>18}  "
+            f"{row['backend']:<14}{row['calibrated']}"
+        )
+    print(
+        "\npoints are published single-thread latencies of the core; error: leave-one-out, 'edgeface devices validate'"
+    )
+
+
+@app.command()
+@command
+def calibrate(
+    name: Annotated[str, typer.Argument(help="The device that was measured.")],
+    point: Annotated[
+        list[str], typer.Option(help="A model (.tflite or bundle) and its milliseconds; may be repeated.")
+    ],
+    threads: Annotated[int, typer.Option(min=1, help="Threads it was measured with.")] = 1,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Forget the points given before.")] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Add latencies that you measured on a real board; its estimates use them from then on.
+
+    The effective rate is fitted again. How far the published points alone miss yours, and the leave-one-out error with
+    them, are printed and kept with your profile. Points go to your data folder; models measured again replace their old
+    point.
+
+    Examples:
+
+        edgeface devices calibrate rpi4 --point bundles/door=12.3
+
+        edgeface devices calibrate rpi4 --point a.tflite=12.3 --point b.tflite=30.1 --threads 4
+    """
+    from edgeface.bench.calibration.own_points import calibrate as add
+    from edgeface.bench.devices import load_device
+
+    report = add(load_device(name), dict(_point(item) for item in point), threads, keep=not fresh)
+    if as_json:
+        print_json(report)
+        return
+    for dtype, rates in report["rates"].items():
+        before = "none" if rates["before"] is None else f"{rates['before']:.2f}"
+        print(f"{name} {dtype}: {before} -> {rates['after']:.2f} multiply-adds a cycle (1x1 convolutions)")
+    print(f"published points alone miss yours by {_error(report['before'])}")
+    print(f"leave-one-out with your {report['points']} points: {_error(report['after'])}")
+    note(f"wrote {report['file']}", quiet=quiet)
+
+
+@app.command()
+@command
+def validate(
+    plot: Annotated[
+        Path | None, typer.Option(help="Write the scatter plot, predicted against published, here.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Write the result as JSON to this file.")] = None,
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild", help="Build the networks anew and check the stored facts.")
+    ] = False,
+    keep: Annotated[Path | None, typer.Option(help="With --rebuild: keep the .tflite files in this folder.")] = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Predict every published latency without it, and tell how far that misses.
+
+    Examples:
+
+        edgeface devices validate
+
+        edgeface devices validate --plot errors.png --out errors.json
+
+        edgeface devices validate --rebuild --keep networks
+    """
+    from edgeface.bench.calibration import validate as validation
+    from edgeface.errors import UsageError
+    from edgeface.files import write_json
+
+    if keep is not None and not rebuild:
+        raise UsageError("--keep needs --rebuild")
+    if rebuild:
+        _rebuild(keep, quiet)
+    document = validation.validate()
+    if as_json:
+        print_json(document)
+    else:
+        print(validation.text(document))
+    if plot is not None:
+        from edgeface.bench.calibration.scatter import scatter
+
+        used = [row for row in document["points"] if not row["left_out"]]
+        scatter(used, plot, f"Leave-one-out over {len(used)} published latencies, profile backend")
+    if out is not None:
+        write_json(out, document)
+    for path in (plot, out):
+        if path is not None:
+            note(f"wrote {path}", quiet=quiet)
+
+
+def _rebuild(keep: Path | None, quiet: bool) -> None:
+    from edgeface.bench.calibration import facts
+    from edgeface.bench.calibration.validate import check_networks
+
+    stored: dict[str, dict[str, Any]] = {}
+    for (name, dtype), values in facts.published_networks().items():
+        stored.setdefault(name, {})[dtype] = values
+    rebuilt = facts.rebuild(keep)
+    check_networks(rebuilt, stored)
+    note(f"rebuilt {len(rebuilt)} networks, each as float32 and int8: as stored", quiet=quiet)
+
+
+def _point(text: str) -> tuple[Path, float]:
+    from edgeface.errors import UsageError
+
+    path, equals, value = text.rpartition("=")
+    try:
+        milliseconds = float(value)
+    except ValueError:
+        equals = ""
+    if not equals or not path:
+        raise UsageError(f"--point {text}: write it as MODEL=MILLISECONDS, for example model.tflite=12.3")
+    model = Path(path)
+    return (model / "model.tflite" if model.is_dir() else model), milliseconds
+
+
+def _error(figures: dict[str, float]) -> str:
+    if not figures["points"]:
+        return "nothing to compare with"
+    return (
+        f"{100 * figures['mean']:.1f} % on average, {100 * figures['max']:.1f} % at most ({figures['points']} points)"
+    )
+
+
+def _facts(device: Device) -> dict[str, Any]:
+    """One row of the list."""
+    from edgeface.bench.calibration.own_points import own_samples
+
+    names = {"cpu": "profile", "cortex-m": "profile", "ethos-u": "vela", "tflite-micro": "tflite-micro"}
+    memory = [f"{device.ram_mb:g} MiB"] if device.ram_mb else []
+    memory += [f"+ {device.flash_mb:g} flash"] if device.flash_mb else []
+    row = {
+        "name": device.name,
+        "title": device.title,
+        "core": device.core,
+        "clock_ghz": device.clock_ghz,
+        "cores": device.cores,
+        "ram_mb": device.ram_mb,
+        "flash_mb": device.flash_mb,
+        "bandwidth_gbs": device.bandwidth_gbs,
+        "memory": " ".join(memory) or "-",
+        "backend": names[device.backend],
+        "note": device.note,
+    }
+    if names[device.backend] != "profile":
+        return row | {"calibration": {}, "own_points": 0, "calibrated": "-"}
+    own = len(own_samples(device.name))
+    calibration = {dtype: _calibration(device, dtype) for dtype in ("float32", "int8")}
+    words = [f"{dtype}: {text['words']}" for dtype, text in calibration.items()]
+    words += [f"{own} of yours"] if own else []
+    return row | {"calibration": calibration, "own_points": own, "calibrated": ", ".join(words)}
+
+
+def _calibration(device: Device, dtype: str) -> dict[str, Any]:
+    """How many points a core has for a type, and their leave-one-out error."""
+    from edgeface.bench.calibration.errors import published_outcomes, summary
+    from edgeface.bench.calibration.fit import family_of
+
+    outcomes = [o for o in published_outcomes() if not o.sample.left_out and o.sample.threads == 1]
+    own = [o for o in outcomes if (o.sample.core, o.sample.dtype) == (device.core, dtype)]
+    figures = summary(own)
+    if own:
+        return {**figures, "words": f"{len(own)} ({100 * figures['mean']:.0f} %)"}
+    lent = sum(family_of(o.sample.core, dtype) == family_of(device.core, dtype) != "" for o in outcomes)
+    return {"points": 0, "lent": lent, "words": f"0, {lent} of its family" if lent else "nothing"}
+
+
+def register(root: typer.Typer) -> None:
+    """Add the commands."""
+    devices_arm.register(app)
+    root.add_typer(app, name="devices")
