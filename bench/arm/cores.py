@@ -16,12 +16,14 @@ _ARMV82 = f"{_ARMV8} atomics fphp asimdhp asimdrdm lrcpc dcpop asimddp"
 
 @dataclass(frozen=True)
 class EmulatedCore:
-    """`qemu` is QEMU's `-cpu`; `implementer` and `part` are those of /proc/cpuinfo."""
+    """`qemu` is QEMU's `-cpu`; the numbers are those of /proc/cpuinfo: implementer, part, variant, revision (r2p0)."""
 
     name: str
     qemu: str
     implementer: int
     part: int
+    variant: int
+    revision: int
     features: str
 
     @property
@@ -33,14 +35,14 @@ class EmulatedCore:
 CORES = {
     core.name: core
     for core in (
-        EmulatedCore("cortex-a53", "cortex-a53", 0x41, 0xD03, _ARMV8),
-        EmulatedCore("cortex-a55", "cortex-a76", 0x41, 0xD05, _ARMV82),
-        EmulatedCore("cortex-a72", "cortex-a72", 0x41, 0xD08, _ARMV8),
-        EmulatedCore("cortex-a73", "cortex-a72", 0x41, 0xD09, _ARMV8),
-        # The first Cortex-A75 phones (Snapdragon 670, 845) have no dot product.
-        EmulatedCore("cortex-a75", "cortex-a72", 0x41, 0xD0A, _ARMV8),
-        EmulatedCore("cortex-a76", "cortex-a76", 0x41, 0xD0B, _ARMV82),
-        EmulatedCore("kryo", "cortex-a72", 0x51, 0x205, _ARMV8),
+        EmulatedCore("cortex-a53", "cortex-a53", 0x41, 0xD03, 0, 4, _ARMV8),
+        EmulatedCore("cortex-a55", "cortex-a76", 0x41, 0xD05, 2, 0, _ARMV82),
+        EmulatedCore("cortex-a72", "cortex-a72", 0x41, 0xD08, 0, 3, _ARMV8),
+        EmulatedCore("cortex-a73", "cortex-a72", 0x41, 0xD09, 0, 2, _ARMV8),
+        # Phones of Cortex-A75 (Snapdragon 670, 845) have no dot product; from r2 on it is taken to be there.
+        EmulatedCore("cortex-a75", "cortex-a72", 0x41, 0xD0A, 0, 0, _ARMV8),
+        EmulatedCore("cortex-a76", "cortex-a76", 0x41, 0xD0B, 4, 1, _ARMV82),
+        EmulatedCore("kryo", "cortex-a72", 0x51, 0x205, 2, 1, _ARMV8),
     )
 }
 
@@ -50,7 +52,7 @@ def write_system_files(root: Path, core: EmulatedCore, processors: int) -> None:
     block = (
         "processor\t: {number}\nBogoMIPS\t: 108.00\n"
         f"Features\t: {core.features}\nCPU implementer\t: {core.implementer:#04x}\nCPU architecture: 8\n"
-        f"CPU variant\t: 0x0\nCPU part\t: {core.part:#05x}\nCPU revision\t: 3\n\n"
+        f"CPU variant\t: {core.variant:#x}\nCPU part\t: {core.part:#05x}\nCPU revision\t: {core.revision}\n\n"
     )
     (root / "proc").mkdir(parents=True)
     (root / "proc" / "cpuinfo").write_text("".join(block.format(number=number) for number in range(processors)))

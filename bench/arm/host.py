@@ -3,50 +3,52 @@
 The C API that `guest.py` uses is exported by the aarch64 library only, so that here LiteRT's Python package is run, in
 a process of its own: its version is not that of the installed one.
 
-    python host.py FOLDER MODEL INPUTS OUTPUTS
+    python -m edgeface.bench.arm.host FOLDER MODEL INPUTS OUTPUTS
 """
 
 from __future__ import annotations
 
-import os
+import contextlib
+import importlib.metadata
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 from edgeface.bench.arm.home import home
+from edgeface.bench.arm.packages import litert_version
 
 SECONDS = 600.0
 
 
-def has_host_runtime() -> bool:
-    """Whether the emulated LiteRT version is there for this machine's Python, too."""
-    return (home() / "host" / "ai_edge_litert" / "interpreter.py").is_file()
+def host_runtimes() -> dict[str, str]:
+    """LiteRT versions that this machine can run -> the folder they are loaded from, "" for the installed one."""
+    found = {}
+    if (home() / "host" / "ai_edge_litert" / "interpreter.py").is_file():
+        found[litert_version()] = str(home() / "host")
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        found.setdefault(importlib.metadata.version("ai-edge-litert"), "")
+    return found
 
 
-def host_outputs(model: Path, inputs: bytes) -> bytes | None:
-    """Raw outputs of all inputs, as `Emulation.outputs`; None when this machine cannot run that version."""
-    if not has_host_runtime():
-        return None
+def host_outputs(folder: str, model: Path, inputs: bytes) -> bytes | None:
+    """Raw outputs of all inputs, as `Emulation.outputs`; None when that runtime does not run the model."""
     with tempfile.TemporaryDirectory(prefix="edgeface-host-") as name:
-        folder = Path(name)
-        (folder / "inputs").write_bytes(inputs)
-        command = [sys.executable, str(Path(__file__)), str(home() / "host"), str(model)]
-        command += [str(folder / "inputs"), str(folder / "outputs")]
-        # Without the package's folder first on the path, where `profile.py` would hide the standard library's.
-        environment = {**os.environ, "PYTHONSAFEPATH": "1"}
+        place = Path(name)
+        (place / "inputs").write_bytes(inputs)
+        command = [sys.executable, "-m", "edgeface.bench.arm.host", folder, str(model.resolve())]
+        command += [str(place / "inputs"), str(place / "outputs")]
         try:
-            result = subprocess.run(
-                command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, timeout=SECONDS
-            )
+            result = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=SECONDS)
         except subprocess.TimeoutExpired:
             return None
-        return (folder / "outputs").read_bytes() if result.returncode == 0 else None
+        return (place / "outputs").read_bytes() if result.returncode == 0 else None
 
 
 def main(folder: str, model: str, inputs: str, outputs: str) -> None:
     """Run all inputs on one thread."""
-    sys.path.insert(0, folder)
+    if folder:
+        sys.path.insert(0, folder)
     import numpy as np
     from ai_edge_litert.interpreter import Interpreter
 
