@@ -32,7 +32,9 @@ size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *);
 struct qemu_plugin_insn *qemu_plugin_tb_get_insn(const struct qemu_plugin_tb *, size_t);
 const void *qemu_plugin_insn_data(const struct qemu_plugin_insn *);
 
+#ifndef PUBLIC /* a test gives its own, to compile without QEMU */
 #define PUBLIC __attribute__((visibility("default")))
+#endif
 PUBLIC int qemu_plugin_version = 1;
 
 #define SYSCALL_CLOSE 57

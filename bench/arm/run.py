@@ -69,7 +69,8 @@ def emulate_run(model: Path, core: str, inputs: bytes, processors: int = 4, kern
             (root / part.name).symlink_to(part.resolve())
         (folder / "inputs").write_bytes(inputs)
         _run(_command(folder, CORES[core].qemu, model, kernels), model)
-        return Emulation((folder / "outputs").read_bytes(), _read_counts(folder / "counts"))
+        counts = _read_counts(folder / "counts")
+        return Emulation((folder / "outputs").read_bytes(), counts)
 
 
 def check() -> None:
@@ -123,7 +124,8 @@ def _read_counts(path: Path) -> tuple[Counts, ...]:
         rows = [[int(word) for word in line.split()] for line in path.read_text().splitlines()]
     except (OSError, ValueError):
         rows = []
-    if not rows or [row[0] for row in rows] != list(range(len(rows))) or len(rows) % 2:
+    whole = all(len(row) == 1 + len(COUNTERS) and row[0] == number for number, row in enumerate(rows))
+    if not rows or not whole or len(rows) % 2:
         raise EmulatorError("the instruction counter left no complete record; run it again")
     pairs = zip(rows[::2], rows[1::2], strict=True)
     return tuple(Counts(*(b - a for a, b in zip(begin[1:], end[1:], strict=True))) for begin, end in pairs)
