@@ -13,7 +13,7 @@ from typing import Any
 from edgeface.bench.arena import ALIGNMENT, MICRO_ALIGNMENT, arena_bytes
 from edgeface.bench.calibration.errors import Band, band
 from edgeface.bench.calibration.facts import dtype_of, facts_of
-from edgeface.bench.calibration.fit import Rates, fit, predict, weighted_macs
+from edgeface.bench.calibration.fit import Rates, fit, memory_ms, predict, weighted_macs
 from edgeface.bench.calibration.own_points import all_samples
 from edgeface.bench.devices import Device
 from edgeface.bench.estimate import Estimate
@@ -122,7 +122,7 @@ def _row(op: Op, rates: Rates, device: Device, dtype: str, threads: int) -> dict
     """One operator: its part of the total, so that the parts add up to it."""
     facts = {op.kind: (1, op.macs, 0 if op.kind == "free" else op.weight_bytes + op.input_bytes + op.output_bytes)}
     moved = facts[op.kind][2]
-    memory = moved / (device.bandwidth_gbs * 1e6)
+    memory = memory_ms(facts, device, threads)
     total = predict(rates, facts, dtype, device, threads) or 0.0
     bound = "memory" if memory > total - memory else "computing"
     return {

@@ -16,7 +16,10 @@ _ARMV82 = f"{_ARMV8} atomics fphp asimdhp asimdrdm lrcpc dcpop asimddp"
 
 @dataclass(frozen=True)
 class EmulatedCore:
-    """`qemu` is QEMU's `-cpu`; the numbers are those of /proc/cpuinfo: implementer, part, variant, revision (r2p0)."""
+    """`qemu` is QEMU's `-cpu`; the numbers are those of /proc/cpuinfo: implementer, part, variant, revision (r2p0).
+
+    Cores of one `pipeline` lend each other calibration.
+    """
 
     name: str
     qemu: str
@@ -25,6 +28,7 @@ class EmulatedCore:
     variant: int
     revision: int
     features: str
+    pipeline: str
 
     @property
     def stand_in(self) -> bool:
@@ -35,14 +39,14 @@ class EmulatedCore:
 CORES = {
     core.name: core
     for core in (
-        EmulatedCore("cortex-a53", "cortex-a53", 0x41, 0xD03, 0, 4, _ARMV8),
-        EmulatedCore("cortex-a55", "cortex-a76", 0x41, 0xD05, 2, 0, _ARMV82),
-        EmulatedCore("cortex-a72", "cortex-a72", 0x41, 0xD08, 0, 3, _ARMV8),
-        EmulatedCore("cortex-a73", "cortex-a72", 0x41, 0xD09, 0, 2, _ARMV8),
+        EmulatedCore("cortex-a53", "cortex-a53", 0x41, 0xD03, 0, 4, _ARMV8, "in-order"),
+        EmulatedCore("cortex-a55", "cortex-a76", 0x41, 0xD05, 2, 0, _ARMV82, "in-order"),
+        EmulatedCore("cortex-a72", "cortex-a72", 0x41, 0xD08, 0, 3, _ARMV8, "out-of-order"),
+        EmulatedCore("cortex-a73", "cortex-a72", 0x41, 0xD09, 0, 2, _ARMV8, "out-of-order"),
         # Phones of Cortex-A75 (Snapdragon 670, 845) have no dot product; from r2 on it is taken to be there.
-        EmulatedCore("cortex-a75", "cortex-a72", 0x41, 0xD0A, 0, 0, _ARMV8),
-        EmulatedCore("cortex-a76", "cortex-a76", 0x41, 0xD0B, 4, 1, _ARMV82),
-        EmulatedCore("kryo", "cortex-a72", 0x51, 0x205, 2, 1, _ARMV8),
+        EmulatedCore("cortex-a75", "cortex-a72", 0x41, 0xD0A, 0, 0, _ARMV8, "out-of-order"),
+        EmulatedCore("cortex-a76", "cortex-a76", 0x41, 0xD0B, 4, 1, _ARMV82, "wide"),
+        EmulatedCore("kryo", "cortex-a72", 0x51, 0x205, 2, 1, _ARMV8, "out-of-order"),
     )
 }
 

@@ -17,7 +17,6 @@ from typing import Any
 
 from edgeface.bench.arm.calibration import Trust, instructions_per_cycle
 from edgeface.bench.arm.cores import CORES
-from edgeface.bench.arm.home import is_set_up
 from edgeface.bench.arm.host import host_outputs, host_runtimes
 from edgeface.bench.arm.outputs import compare, random_inputs
 from edgeface.bench.arm.packages import litert_version
@@ -35,9 +34,9 @@ BACKEND = "arm-emulation"
 IMAGES = 2
 
 
-def can_emulate(device: Device) -> bool:
-    """Whether the emulator is set up and knows the device's core."""
-    return device.backend == "cpu" and device.core in CORES and is_set_up()
+def has_core(device: Device) -> bool:
+    """Whether the device is one that the emulator knows."""
+    return device.backend == "cpu" and device.core in CORES
 
 
 def emulate(model: Path, device: Device, threads: int = 1, images: int = IMAGES) -> Estimate:
@@ -46,7 +45,7 @@ def emulate(model: Path, device: Device, threads: int = 1, images: int = IMAGES)
     More threads are scaled as published measurements scale. Raises EmulatorError when the emulator is not set up, is
     killed or refuses the model, UsageError for a device that cannot be emulated, BundleError for a damaged file.
     """
-    if device.backend != "cpu" or device.core not in CORES:
+    if not has_core(device):
         raise UsageError(f"{device.name}: {device.core or device.backend} cannot be emulated; its backend is another")
     graph = read_graph(model)
     memory, shortage = fit_in_memory(graph, device)

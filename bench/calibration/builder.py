@@ -44,10 +44,12 @@ class Builder:
         """The input: one RGB image in [-1, 1]."""
         return self._activation("image", (1, side, side, 3), low=-1.0, high=1.0)
 
-    def conv(self, x: int, filters: int, kernel: int, stride: int = 1, activation: str = "relu6") -> int:
-        """Convolution with bias, padding "same"."""
-        channels = self.shape(x)[3]
-        weights, bias = self._weights(x, (filters, kernel, kernel, channels), axis=0)
+    def conv(
+        self, x: int, filters: int, kernel: int | tuple[int, int], stride: int = 1, activation: str = "relu6"
+    ) -> int:
+        """Convolution with bias, padding "same"; `kernel` is its side, or height and width."""
+        height, width = (kernel, kernel) if isinstance(kernel, int) else kernel
+        weights, bias = self._weights(x, (filters, height, width, self.shape(x)[3]), axis=0)
         options = schema.Conv2DOptionsT(strideW=stride, strideH=stride, fusedActivationFunction=ACTIVATIONS[activation])
         shape = (1, *self._strided(x, stride), filters)
         return self._add(_OPS.CONV_2D, 3, "Conv2DOptions", options, (x, weights, bias), shape, activation)

@@ -4,9 +4,10 @@ The time of a network is computing plus memory:
 
     ms = multiply-adds / (rate x clock x threads ** exponent) + bytes / bandwidth
 
-where a multiply-add of a depthwise convolution counts as several of a 1x1 convolution. The rate is multiply-adds a
-cycle of a core and type. A core's rate is the geometric mean over its points, drawn with the weight of one point to the
-mean of its family, by which cores that have no points are estimated; a user's own board is drawn to its core likewise.
+where bandwidth is that of one core, or of all where several share the work, and a multiply-add of a depthwise
+convolution counts as several of a 1x1 convolution. The rate is multiply-adds a cycle of a core and type. A core's rate
+is the geometric mean over its points, drawn with the weight of one point to the mean of its family, by which cores that
+have no points are estimated; a user's own board is drawn to its core likewise.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ class Sample:
     core: str
     clock_ghz: float
     bandwidth_gbs: float
+    bandwidth_all_gbs: float
     threads: int
     ms: float
     facts: Facts
@@ -72,8 +74,8 @@ def published_samples() -> tuple[Sample, ...]:
         for point in device.points:
             if (point.net, point.dtype) not in known:
                 raise DeviceError(f"{device.name}.toml: points: net = {point.net!r} is not in networks.json")
-            facts, place = known[point.net, point.dtype], (point.core, point.clock_ghz, point.bandwidth_gbs)
-            source = f"{point.runtime}; {point.source}"
+            facts, source = known[point.net, point.dtype], f"{point.runtime}; {point.source}"
+            place = (point.core, point.clock_ghz, point.bandwidth_gbs, point.bandwidth_all_gbs)
             samples.append(
                 Sample(point.net, point.dtype, *place, point.threads, point.ms, facts, source, left_out=point.left_out)
             )
@@ -103,7 +105,7 @@ def predict(rates: Rates, facts: Facts, dtype: str, device: Device | Sample, thr
         return None
     depthwise = rates.depthwise[family_of(device.core, dtype)]
     computing = weighted_macs(facts, depthwise) / (rate * device.clock_ghz * 1e6)
-    return computing / threads**rates.thread_exponent + memory_ms(facts, device.bandwidth_gbs)
+    return computing / threads**rates.thread_exponent + memory_ms(facts, device, threads)
 
 
 def rate_of(rates: Rates, device: Device | Sample, dtype: str) -> float | None:
@@ -127,9 +129,10 @@ def weighted_macs(facts: Facts, depthwise: float) -> float:
     return sum(macs * (depthwise if kind == "depthwise" else 1.0) for kind, (_, macs, _) in facts.items())
 
 
-def memory_ms(facts: Facts, bandwidth_gbs: float) -> float:
+def memory_ms(facts: Facts, device: Device | Sample, threads: int = 1) -> float:
     """Milliseconds that reading and writing every operator's weights, inputs and outputs takes."""
-    return sum(size for _, _, size in facts.values()) / (bandwidth_gbs * 1e6)
+    most = max(device.bandwidth_all_gbs, device.bandwidth_gbs)
+    return sum(size for _, _, size in facts.values()) / (min(most, threads * device.bandwidth_gbs) * 1e6)
 
 
 def family_of(core: str, dtype: str) -> str:
@@ -144,7 +147,7 @@ def _peak(core: str, dtype: str) -> float:
 
 def _observed(sample: Sample, depthwise: float, exponent: float) -> float:
     """Log rate that a sample alone would have."""
-    computing = max(sample.ms - memory_ms(sample.facts, sample.bandwidth_gbs), LEAST_COMPUTING * sample.ms)
+    computing = max(sample.ms - memory_ms(sample.facts, sample, sample.threads), LEAST_COMPUTING * sample.ms)
     cycles = computing * sample.threads**exponent * sample.clock_ghz * 1e6
     return math.log(weighted_macs(sample.facts, depthwise) / cycles / _peak(sample.core, sample.dtype))
 
@@ -184,10 +187,10 @@ def _drawn(values: Sequence[float], middle: float) -> float:
 
 
 def _best_depthwise(samples: Sequence[Sample]) -> float:
-    """The depthwise cost under which the samples of each core agree best."""
+    """The depthwise cost under which the samples of each core, and of each board of a user, agree best."""
 
     def disagreement(cost: float) -> float:
-        groups = _grouped(samples, lambda s: (s.core, s.dtype), lambda s: _observed(s, cost, 1.0))
+        groups = _grouped(samples, lambda s: (s.core, s.dtype, s.board), lambda s: _observed(s, cost, 1.0))
         spread = sum((value - fmean(values)) ** 2 for values in groups.values() for value in values)
         return spread + DEPTHWISE_PENALTY * len(samples) * math.log2(cost / USUAL_DEPTHWISE_COST) ** 2
 
@@ -201,6 +204,7 @@ def _thread_error(several: Sequence[Sample], single: Sequence[Sample], rates: Ra
     for sample in several:
         one = alone.get((sample.net, sample.dtype, sample.core, sample.clock_ghz, sample.source))
         if one is not None:
-            memory = min(memory_ms(sample.facts, sample.bandwidth_gbs), (1 - LEAST_COMPUTING) * one)
-            errors.append(abs(math.log(((one - memory) / sample.threads**exponent + memory) / sample.ms)))
+            computing = max(one - memory_ms(sample.facts, sample), LEAST_COMPUTING * one)
+            moving = min(memory_ms(sample.facts, sample, sample.threads), one - computing)
+            errors.append(abs(math.log((computing / sample.threads**exponent + moving) / sample.ms)))
     return fmean(errors) if errors else abs(exponent - 0.9)

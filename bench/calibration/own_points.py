@@ -106,6 +106,7 @@ def _point(device: Device, model: Path, ms: float, threads: int) -> dict[str, An
         "core": device.core,
         "clock_ghz": device.clock_ghz,
         "bandwidth_gbs": device.bandwidth_gbs,
+        "bandwidth_all_gbs": device.bandwidth_all_gbs,
         "facts": facts_of(graph),
     }
 
@@ -118,6 +119,7 @@ def _sample(device: str, point: Mapping[str, Any]) -> Sample:
         core=str(point["core"]),
         clock_ghz=float(point["clock_ghz"]),
         bandwidth_gbs=float(point["bandwidth_gbs"]),
+        bandwidth_all_gbs=float(point["bandwidth_all_gbs"]),
         threads=int(point["threads"]),
         ms=float(point["ms"]),
         facts=facts,

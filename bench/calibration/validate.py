@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import Any
 
-from edgeface.bench.calibration.errors import SHARES, Outcome, leave_one_out, published_outcomes, summary
+from edgeface.bench.calibration.errors import SHARES, Outcome, band, leave_one_out, published_outcomes, summary
 from edgeface.bench.calibration.fit import Sample, published_samples
 from edgeface.errors import DeviceError
 
@@ -18,14 +19,15 @@ METHOD = (
 )
 
 
-def validate() -> dict[str, Any]:
-    """The profile backend's errors over all published points, and those of multiply-adds alone beside them.
+def validate(backend: str = "profile", outcomes: Sequence[Outcome] | None = None) -> dict[str, Any]:
+    """A backend's errors over the published points, and those of multiply-adds alone beside them.
 
-    The document holds "summary" (one thread: the calibration table), "macs_alone" (the same points), "threads"
-    (several threads), "by_core" (one thread, by "core dtype") and "points". Points left out of the fit are listed with
-    the reason and counted nowhere.
+    `outcomes` are another backend's than the profile's. The document holds "summary" (one thread: the calibration
+    table), "macs_alone" (the same table), "threads" (several threads), "by_core" (one thread, by "core dtype"),
+    "points" and, for the profile, "in_band" (how many lie within their own band). Points left out of the fit are listed
+    with the reason and counted nowhere.
     """
-    outcomes = published_outcomes()
+    outcomes = published_outcomes() if outcomes is None else tuple(outcomes)
     used = [outcome for outcome in outcomes if not outcome.sample.left_out]
     single = [outcome for outcome in used if outcome.sample.threads == 1]
     groups: dict[str, list[Outcome]] = {}
@@ -35,13 +37,27 @@ def validate() -> dict[str, Any]:
         "format": FORMAT,
         "version": VERSION,
         "method": METHOD,
-        "backend": "profile",
+        "backend": backend,
         "summary": summary(single),
+        **({"in_band": _coverage(used)} if backend == "profile" else {}),
         "macs_alone": summary(macs_alone(published_samples())),
         "threads": summary([outcome for outcome in used if outcome.sample.threads > 1]),
         "by_core": {name: summary(group) for name, group in sorted(groups.items())},
         "points": [_row(outcome) for outcome in outcomes],
     }
+
+
+def _coverage(outcomes: Sequence[Outcome]) -> dict[str, dict[str, int]]:
+    """How many points lie within the band that an estimate of their core, type and threads carries."""
+    names = {True: "on one thread", False: "on several threads"}
+    found = {name: {"points": 0, "of": 0} for name in names.values()}
+    for outcome in outcomes:
+        sample = outcome.sample
+        half = band((), sample.core, sample.dtype, threads=sample.threads).half
+        row = found[names[sample.threads == 1]]
+        row["points"] += abs(math.log(outcome.predicted / sample.ms)) <= half
+        row["of"] += 1
+    return found
 
 
 def macs_alone(samples: Sequence[Sample]) -> tuple[Outcome, ...]:
@@ -71,10 +87,15 @@ def text(document: dict[str, Any]) -> str:
             f"{row['predicted_ms']:>11.1f}{100 * row['error']:>+7.0f} %{end}"
         )
     lines += ["", f"{'':<34}{'points':>7}{'mean':>8}{'median':>8}{'p90':>8}" + "".join(f"{s:>7.0%}" for s in SHARES)]
-    names = {"profile, one thread": "summary", "multiply-adds alone, one thread": "macs_alone"}
-    rows = {name: document[key] for name, key in names.items()} | {"profile, several threads": document["threads"]}
+    backend = document["backend"]
+    names = {f"{backend}, one thread": "summary", "multiply-adds alone, one thread": "macs_alone"}
+    names |= {f"{backend}, several threads": "threads"} if document["threads"]["points"] else {}
+    rows = {name: document[key] for name, key in names.items()}
     rows |= {f"  {name}, one thread": figures for name, figures in document["by_core"].items()}
     lines += [_summary_line(name, figures) for name, figures in rows.items()]
+    if "in_band" in document:
+        holds = [f"{row['points']} of {row['of']} points {where}" for where, row in document["in_band"].items()]
+        lines += ["", f"Within the band of 90 %: {', '.join(holds)}."]
     return "\n".join([*lines, "", f"Leave-one-out: {document['method']}. The last columns: share of points within."])
 
 

@@ -34,7 +34,7 @@ DTYPES = ("float32", "int8")
 class Point:
     """One published latency: `net` of edgeface.bench.calibration.networks, milliseconds of one inference.
 
-    `core`, `clock_ghz` and `bandwidth_gbs` are the profile's unless the point says otherwise. `left_out` is the reason
+    `core`, `clock_ghz` and the bandwidths are the profile's unless the point says otherwise. `left_out` is the reason
     why a point takes no part in the fit; it is shown by `edgeface devices validate` all the same.
     """
 
@@ -46,6 +46,7 @@ class Point:
     core: str
     clock_ghz: float
     bandwidth_gbs: float
+    bandwidth_all_gbs: float
     threads: int = 1
     left_out: str = ""
 
@@ -55,8 +56,9 @@ class Device:
     """One board, phone or accelerator.
 
     `backend` is "cpu" (Linux or Android on Arm), "cortex-m", "ethos-u" or "tflite-micro". Caches in KiB, memories in
-    MiB (0: none or unknown), `bandwidth_gbs` in 10^9 bytes a second. `accelerator`, `system_config` and `memory_mode`
-    are Vela's. `points` are the published latencies that the file holds.
+    MiB (0: none or unknown), `bandwidth_gbs` of one core in 10^9 bytes a second, `bandwidth_all_gbs` of all cores
+    together where that is more. `accelerator`, `system_config` and `memory_mode` are Vela's. `points` are the published
+    latencies that the file holds.
     """
 
     name: str
@@ -71,6 +73,7 @@ class Device:
     ram_mb: float = 0.0
     flash_mb: float = 0.0
     bandwidth_gbs: float = 0.0
+    bandwidth_all_gbs: float = 0.0
     bandwidth_source: str = ""
     accelerator: str = ""
     system_config: str = ""
@@ -170,7 +173,7 @@ def _read(path: Path) -> Device:
         count = len(points) if isinstance(points, list) else 0
         raise DeviceError(f"{path}: holds {count} points where published_points = {promised}: cut short or edited")
     device = _build(Device, {"name": path.stem, **table}, path)
-    defaults = {key: getattr(device, key) for key in ("core", "clock_ghz", "bandwidth_gbs")}
+    defaults = {key: getattr(device, key) for key in ("core", "clock_ghz", "bandwidth_gbs", "bandwidth_all_gbs")}
     device = dataclasses.replace(
         device, points=tuple(_build(Point, {**defaults, **point}, path, "points: ") for point in points)
     )

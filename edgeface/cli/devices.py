@@ -38,10 +38,10 @@ def devices(context: typer.Context, as_json: Json = False) -> None:
     if as_json:
         print_json(rows)
         return
-    print(f"{'device':<15}{'core':<15}{'clock':>9}{'cores':>6}{'memory':>18}  {'backend':<14}calibrated on")
+    print(f"{'device':<14}{'core':<14}{'clock':>9}{'cores':>6}{'memory':>16}  {'backend':<14}calibrated on")
     for row in rows:
         print(
-            f"{row['name']:<15}{row['core']:<15}{row['clock_ghz']:>5g} GHz{row['cores']:>6}{row['memory']:>18}  "
+            f"{row['name']:<14}{row['core']:<14}{row['clock_ghz']:>5g} GHz{row['cores']:>6}{row['memory']:>16}  "
             f"{row['backend']:<14}{row['calibrated']}"
         )
     print(
@@ -91,6 +91,7 @@ def calibrate(
 @app.command()
 @command
 def validate(
+    backend: Annotated[str, typer.Option(help="profile or arm-emulation.")] = "profile",
     plot: Annotated[
         Path | None, typer.Option(help="Write the scatter plot, predicted against published, here.")
     ] = None,
@@ -108,28 +109,42 @@ def validate(
 
         edgeface devices validate
 
+        edgeface devices validate --backend arm-emulation
+
         edgeface devices validate --plot errors.png --out errors.json
 
         edgeface devices validate --rebuild --keep networks
     """
     from edgeface.bench.calibration import validate as validation
     from edgeface.errors import UsageError
-    from edgeface.files import write_json
 
     if keep is not None and not rebuild:
         raise UsageError("--keep needs --rebuild")
+    if backend not in ("profile", "arm-emulation"):
+        raise UsageError(f"unknown backend {backend!r}; choose profile or arm-emulation")
     if rebuild:
         _rebuild(keep, quiet)
-    document = validation.validate()
+    if backend == "profile":
+        document = validation.validate()
+    else:
+        from edgeface.bench.arm.calibration import METHOD, leave_one_out
+
+        document = validation.validate(backend, leave_one_out()) | {"method": METHOD}
     if as_json:
         print_json(document)
     else:
         print(validation.text(document))
+    _write(document, plot, out, quiet)
+
+
+def _write(document: dict[str, Any], plot: Path | None, out: Path | None, quiet: bool) -> None:
+    from edgeface.files import write_json
+
     if plot is not None:
         from edgeface.bench.calibration.scatter import scatter
 
         used = [row for row in document["points"] if not row["left_out"]]
-        scatter(used, plot, f"Leave-one-out over {len(used)} published latencies, profile backend")
+        scatter(used, plot, f"Leave-one-out over {len(used)} published latencies, {document['backend']} backend")
     if out is not None:
         write_json(out, document)
     for path in (plot, out):

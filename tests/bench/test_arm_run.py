@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from arm_fakes import script
 
-from edgeface.bench.arm import cores, home, run
+from edgeface.bench.arm import home, run
 from edgeface.bench.arm.outputs import compare, random_inputs
 from edgeface.bench.calibration.builder import Builder
 from edgeface.bench.tflite_ops import read_graph

@@ -88,7 +88,7 @@ def test_mirror_out_of_reach_then_back(machine):
 def test_what_arrived_is_kept_when_one_version_is_gone(machine):
     gone = machine.mirror / "libcapstone4.deb"
     gone.unlink()
-    with pytest.raises(EmulatorError, match="could not get libcapstone4:amd64 1:2\\+3 .*was not found"):
+    with pytest.raises(EmulatorError, match=r"could not get libcapstone4:amd64 1:2\+3 .*was not found"):
         setup.setup(None, quiet)
     machine.fill_mirror()
     machine.calls()
@@ -109,7 +109,7 @@ def test_a_damaged_package_is_thrown_away_and_fetched_again(machine):
 def test_from_a_folder_without_network(machine, tmp_path):
     folder = tmp_path / "by-hand"
     folder.mkdir()
-    with pytest.raises(EmulatorError, match="lacks qemu-user.deb, libcapstone4.deb"):
+    with pytest.raises(EmulatorError, match=r"lacks qemu-user.deb, libcapstone4.deb"):
         setup.setup(folder, quiet)
     for package in packages.needed_packages():
         name = {"litert": "arm.whl", "host": "host.whl"}.get(package.part, package.name)
@@ -176,7 +176,7 @@ def test_the_commands(machine):
     run = CliRunner().invoke
     listed = run(app, ["devices", "setup", "arm", "--list"])
     assert listed.exit_code == 0
-    assert [line.split()[1] for line in listed.output.splitlines()][0] == "qemu-user.deb"
+    assert listed.output.splitlines()[0].endswith("  qemu-user.deb")
     assert run(app, ["devices", "setup", "arm", "--remove", "--list"]).exit_code == 2
     assert "arm emulation is set up" in run(app, ["devices", "setup", "arm"]).output
     assert run(app, ["devices", "setup", "arm", "--remove", "--json"]).output.strip().endswith("}")
