@@ -9,7 +9,6 @@ networks are what the band is for.
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from pathlib import Path
 from statistics import fmean
@@ -20,7 +19,7 @@ from edgeface.bench.arm.cores import CORES
 from edgeface.bench.arm.host import host_outputs, host_runtimes
 from edgeface.bench.arm.outputs import compare, random_inputs
 from edgeface.bench.arm.packages import litert_version
-from edgeface.bench.arm.run import CLASSES, Counts, Emulation, emulate_run
+from edgeface.bench.arm.run import CLASSES, COUNTERS, Emulation, emulate_run
 from edgeface.bench.calibration.errors import band
 from edgeface.bench.calibration.facts import dtype_of, facts_of
 from edgeface.bench.calibration.fit import fit, predict, published_samples
@@ -31,7 +30,7 @@ from edgeface.bench.tflite_ops import Graph, read_graph
 from edgeface.errors import UsageError
 
 BACKEND = "arm-emulation"
-IMAGES = 2
+IMAGES = 3
 
 
 def has_core(device: Device) -> bool:
@@ -89,8 +88,9 @@ def compare_with_host(graph: Graph, model: Path, inputs: bytes, emulation: Emula
 
 def _details(graph: Graph, device: Device, dtype: str, threads: int, emulation: Emulation) -> dict[str, Any]:
     core = CORES[device.core]
-    totals = [counts.total for counts in emulation.counts]
-    mean = {name: fmean(getattr(counts, name) for counts in emulation.counts) for name in _fields()}
+    counted = emulation.counts[1:] or emulation.counts  # the first sets the kernels up
+    totals = [counts.total for counts in counted]
+    mean = {name: fmean(getattr(counts, name) for counts in counted) for name in COUNTERS}
     macs = sum(op.macs for op in graph.ops)
     return {
         "dtype": dtype,
@@ -107,10 +107,6 @@ def _details(graph: Graph, device: Device, dtype: str, threads: int, emulation: 
         "spread": (max(totals) - min(totals)) / mean["total"],
         "macs_per_vector_multiply": macs / max(mean["vector_multiply"], 1),
     }
-
-
-def _fields() -> tuple[str, ...]:
-    return tuple(field.name for field in dataclasses.fields(Counts))
 
 
 def _notes(graph: Graph, device: Device, dtype: str, threads: int, details: dict[str, Any]) -> tuple[str, ...]:

@@ -45,7 +45,10 @@ CLASSES = tuple(name for name in COUNTERS if name != "total" and not name.starts
 
 @dataclass(frozen=True)
 class Emulation:
-    """One run: the raw output tensors of all inferences one after the other, and the counts of each inference."""
+    """One run: the raw output tensors of all inferences one after the other, and the counts of each inference.
+
+    The first one also sets the kernels up: some ten thousand instructions more.
+    """
 
     outputs: bytes
     counts: tuple[Counts, ...]

@@ -79,7 +79,7 @@ def _list(as_json: bool) -> None:
 def emulate(
     model: Annotated[Path, typer.Argument(help="A model (.tflite) or a bundle.")],
     device: Annotated[list[str], typer.Option(help="The device; may be repeated.")],
-    images: Annotated[int, typer.Option(min=1, help="Inferences whose outputs are compared with this machine's.")] = 2,
+    images: Annotated[int, typer.Option(min=1, help="Inferences whose outputs are compared with this machine's.")] = 3,
     repeat: Annotated[int, typer.Option(min=1, help="Emulate so many times; the instruction counts' spread.")] = 1,
     as_json: Json = False,
 ) -> None:
@@ -102,7 +102,7 @@ def emulate(
     boards = [load_device(name) for name in device]
     rows = []
     for board in boards:
-        runs = [run(path, board, images=images if number == 0 else 1) for number in range(repeat)]
+        runs = [run(path, board, images=images if number == 0 else min(images, 3)) for number in range(repeat)]
         rows.append(_row(runs))
     if as_json:
         print_json(rows)
