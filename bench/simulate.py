@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 from edgeface.bench.devices import Device
 from edgeface.bench.estimate import Estimate
+from edgeface.errors import EmulatorError
 
 
 def simulate(model: Path, device: Device, threads: int = 1) -> Estimate:
     """What a .tflite file costs on a device.
 
-    Vela for Ethos-U, TensorFlow Lite Micro for `mcu`, else the profile. A model that does not fit is an Estimate with
-    `fits` false; raises EdgeFaceError for a model that the device's backend cannot take at all.
+    Vela for Ethos-U, TensorFlow Lite Micro for `mcu`, Arm emulation where it is set up, else the profile, whose row
+    says why. An emulator that fails falls back to the profile, too, and so does a board of the user's own measurements,
+    which the profile knows. A model that does not fit is an Estimate with `fits` false; raises EdgeFaceError for a
+    model that the device's backend cannot take at all.
     """
     if device.backend == "ethos-u":
         from edgeface.bench import vela
@@ -22,6 +26,24 @@ def simulate(model: Path, device: Device, threads: int = 1) -> Estimate:
         from edgeface.bench import mcu
 
         return mcu.estimate(model, device)
-    from edgeface.bench import profile
+    return _processor(model, device, threads)
 
-    return profile.estimate(model, device, threads)
+
+def _processor(model: Path, device: Device, threads: int) -> Estimate:
+    from edgeface.bench import profile
+    from edgeface.bench.arm import emulate, home
+    from edgeface.bench.calibration.own_points import own_samples
+
+    if not emulate.has_core(device):
+        return profile.estimate(model, device, threads)
+    if own_samples(device.name):
+        why = "by the profile and your own measurements, not by arm emulation"
+    elif reason := home.not_set_up():
+        why = f"by the profile: {reason}"
+    else:
+        try:
+            return emulate.emulate(model, device, threads)
+        except EmulatorError as error:
+            why = f"by the profile: {error}"
+    estimate = profile.estimate(model, device, threads)
+    return dataclasses.replace(estimate, notes=(why, *estimate.notes))

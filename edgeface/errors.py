@@ -8,6 +8,7 @@
       RunError                    a training run that is missing, cut short, edited or of another version
       BundleError                 a bundle that is missing, cut short, edited or of another version
       DeviceError                 a simulated device's profile that is missing, cut short or edited
+      EmulatorError               the Arm emulator cannot be set up, is not set up, or did not finish
       MissingDependencyError      an optional package is needed and not installed
       StorageError                a full disk or a folder that cannot be written
     GateFailed                    a result is below the gate the user set; exits 1
@@ -50,6 +51,10 @@ class BundleError(EdgeFaceError):
 
 class DeviceError(EdgeFaceError):
     """A simulated device's profile that is missing, cut short or edited."""
+
+
+class EmulatorError(EdgeFaceError):
+    """The Arm emulator cannot be set up, is not set up, or did not finish."""
 
 
 class MissingDependencyError(EdgeFaceError):

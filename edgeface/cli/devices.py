@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from edgeface.cli import devices_arm
 from edgeface.cli.common import Json, Quiet, command, note, print_json
 
 if TYPE_CHECKING:
@@ -90,6 +91,7 @@ def calibrate(
 @app.command()
 @command
 def validate(
+    backend: Annotated[str, typer.Option(help="profile or arm-emulation.")] = "profile",
     plot: Annotated[
         Path | None, typer.Option(help="Write the scatter plot, predicted against published, here.")
     ] = None,
@@ -107,6 +109,8 @@ def validate(
 
         edgeface devices validate
 
+        edgeface devices validate --backend arm-emulation
+
         edgeface devices validate --plot errors.png --out errors.json
 
         edgeface devices validate --rebuild --keep networks
@@ -116,9 +120,16 @@ def validate(
 
     if keep is not None and not rebuild:
         raise UsageError("--keep needs --rebuild")
+    if backend not in ("profile", "arm-emulation"):
+        raise UsageError(f"unknown backend {backend!r}; choose profile or arm-emulation")
     if rebuild:
         _rebuild(keep, quiet)
-    document = validation.validate()
+    if backend == "profile":
+        document = validation.validate()
+    else:
+        from edgeface.bench.arm.calibration import METHOD, leave_one_out
+
+        document = validation.validate(backend, leave_one_out()) | {"method": METHOD}
     if as_json:
         print_json(document)
     else:
@@ -220,4 +231,5 @@ def _calibration(device: Device, dtype: str) -> dict[str, Any]:
 
 def register(root: typer.Typer) -> None:
     """Add the commands."""
+    devices_arm.register(app)
     root.add_typer(app, name="devices")
