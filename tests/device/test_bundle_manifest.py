@@ -94,7 +94,8 @@ def test_missing_fields_are_bundle_errors(bundle: Path, refused: Refused) -> Non
     manifest = read_manifest(bundle)
     for place in places(manifest)[1:]:
         write_manifest(bundle, removed(manifest, place))
-        if place[0] == "source" and len(place) > 1:
+        # Under a right checksum: a bundle may have been written without a self-test, and says less of its source.
+        if (place[0] == "source" and len(place) > 1) or place == ("files", "self_test.json"):
             open_bundle(bundle)
         else:
             refused(bundle)

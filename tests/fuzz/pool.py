@@ -81,7 +81,7 @@ class Worker:
         line = process.stdout.readline()
         if not line:
             code = process.wait()
-            self._process = None
+            self._stop()
             return {"outcome": "crash", "reason": f"the process ended with {code}"}
         return json.loads(line)
 

@@ -57,7 +57,6 @@ def test_silent_loads_and_crashes_would_be_counted(inputs: Path, tmp_path: Path)
         sound = {"target": "bundle", "path": str(inputs / "bundle")}
         counts.add("sound", worker.run(sound), must_refuse=True)
         counts.add("no such target", worker.run({"target": "command", "arguments": ["predict", "\0", "\0"]}))
-        worker._start()
         assert worker._process is not None
         worker._process.kill()
         counts.add("killed", worker.run(sound))

@@ -42,7 +42,7 @@ def read_recipe(job: dict[str, Any]) -> Answer:
 
 
 def command(job: dict[str, Any]) -> Answer:
-    """An `edgeface` command as a user runs it."""
+    """An `edgeface` command as a user runs it. With `output` the reason is what it printed when it went well."""
     from typer.testing import CliRunner
 
     from edgeface.cli import app
@@ -52,6 +52,8 @@ def command(job: dict[str, Any]) -> Answer:
         raise result.exception
     if result.exit_code not in (0, 1, 2) or "Traceback" in result.output:
         return "traceback", f"exit code {result.exit_code}: {result.output[-300:]}"
+    if result.exit_code == 0 and job.get("output"):
+        return "done", result.stdout
     lines = result.stderr.strip().splitlines()
     return "done" if result.exit_code == 0 else "refused", lines[-1] if lines else ""
 
