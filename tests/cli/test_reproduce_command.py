@@ -59,7 +59,8 @@ def adopt(out, faces, plan, row):
     build_network("squeezenext_23v5", build).save_weights(folder / "weights.h5")
     (folder / "identities.txt").write_text("".join(f"{name}\n" for name in dataset.identities))
     shutil.copy(out / "recipes" / f"{planned.key}.toml", folder / "recipe.toml")
-    info = {"format": 1, "network": "squeezenext_23v5", "build": build, "seed": 0, "figures": {"finished": True},
+    info = {"format": 1, "network": "squeezenext_23v5", "build": build, "seed": 0,
+            "teacher": planned.teacher and {"run": planned.teacher}, "figures": {"finished": True},
             "face_input": default_face_input(dataset, SIZE).to_dict(),
             "dataset": {"path": str(faces), "hash": dataset.content_hash()}, "recipe": "mine",
             "weights_sha256": sha256(folder / "weights.h5")}  # fmt: skip
