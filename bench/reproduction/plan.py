@@ -196,14 +196,19 @@ def read_recipe(out: Path, key: str) -> Recipe:
 
 
 def state_of(out: Path, plan: Plan, run: PlannedRun) -> State:
-    """How far a run is. Raises RunError when its folder holds a run of other data, another network or another seed."""
+    """How far a run is. Raises RunError when its folder holds a run of other data, network, seed or teaching."""
     folder = out / "runs" / run.key
     info = _info(folder)
     if info is None:
         return State("new")
     data = info.get("dataset", {}).get("hash")
     width = info.get("build", {}).get("width")
-    found = {"data": data == plan.data_hash, "network": width == run.width, "seed": info.get("seed") == run.seed}
+    found = {
+        "data": data == plan.data_hash,
+        "network": width == run.width,
+        "seed": info.get("seed") == run.seed,
+        "teaching": (info.get("teacher") is None) == (run.teacher is None),
+    }
     wrong = [name for name, holds in found.items() if not holds]
     if wrong:
         raise RunError(f"{folder}: is a run of other {' and '.join(wrong)}; move it away to train this one")

@@ -89,9 +89,9 @@ def lines(series: Sequence[Series], x: Axis, y: Axis, title: str) -> str:
 
 
 def dots(series: Sequence[Series], x: Axis, y: Axis, title: str) -> str:
-    """A chart of labelled dots; labels that would overlap move down."""
+    """A chart of labelled dots; labels that would cover another one or a dot move down."""
     parts = []
-    taken: list[tuple[float, float, float]] = []
+    taken = [(_y(y, b) + 4, _x(x, a) - 5, _x(x, a) + 5) for one in series for a, b in one.points]
     for one in series:
         for (a, b), label in zip(one.points, one.labels, strict=True):
             across, down = _x(x, a), _y(y, b)

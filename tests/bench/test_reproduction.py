@@ -165,7 +165,12 @@ def test_states_of_runs_and_what_an_adopted_one_has_otherwise(plan, tmp_path):
 
 @pytest.mark.parametrize(
     ("changes", "says"),
-    [({"seed": 7}, "seed"), ({"dataset": {"hash": "other"}}, "data"), ({"build": {"width": 0.5}}, "network")],
+    [
+        ({"seed": 7}, "seed"),
+        ({"dataset": {"hash": "other"}}, "data"),
+        ({"build": {"width": 0.5}}, "network"),
+        ({"teacher": {"run": "x"}}, "teaching"),
+    ],
 )
 def test_a_run_of_something_else_is_refused(plan, tmp_path, changes, says):
     write_run(tmp_path / "out", plan, plan.runs[1], finished=True, **changes)

@@ -70,7 +70,8 @@ def _write_run(out, plan, run, tiny_run, number, *, finished):
     ]  # fmt: skip
     (place / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in curve))
     info = json.loads((place / "run.json").read_text())
-    info |= {"dataset": {"hash": plan.data_hash}, "seed": run.seed, "weights_sha256": f"{number}",
+    info |= {"dataset": {"hash": plan.data_hash}, "seed": run.seed,
+             "teacher": run.teacher and {"run": run.teacher}, "weights_sha256": f"{number}",
              "figures": {"finished": finished, "seconds": 12.0}, "git_revision": "0123456789abcdef",
              "versions": {"python": "3.11", "tensorflow": "2.21"}}  # fmt: skip
     if run.width is not None:
