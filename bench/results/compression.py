@@ -68,10 +68,26 @@ def collect(results: dict[str, Any]) -> Figures:
 
 def render(figures: Figures) -> str:
     """The figures as Markdown, each beside its target."""
+    lines = ["| figure | target | measured | holds |", "|---|---|---|---|"]
+    lines += [f"| {' | '.join(row)} |" for row in _table_rows(figures)]
+    base = figures["student_accuracy"]
+    head = (
+        f"1.0-SqNxt-23v5 on people51: {NOT_MEASURED if base is None else f'{100 * base:.2f} %'} top-1 in float32 on "
+        f"{figures['images'] or 'its'} validation images. Spread: standard deviation over the seeds of fine-tuning, "
+        "all from one student. fps: median of interleaved rounds, 95 % interval in brackets."
+    )
+    parts = [f"{name}: {_parts(figures[f'seconds_{key}_parts'])}" for name, key in (("int8", "int8"), ("qat", "qat"))]
+    return "\n".join(
+        ["# Compression", "", head, "", *lines, "", "Where the time goes, s. " + "; ".join(parts) + ".", ""]
+    )
+
+
+def _table_rows(figures: Figures) -> list[tuple[str, str, str, str]]:
+    """Figure, target, measured, whether it holds."""
     taught, alone = figures["pruned60_taught_loss"], figures["pruned60_alone_loss"]
     size = figures["pruned40_bytes"]
     peer, speed = figures["peer"], figures["pruned60_speedup"]
-    rows = [
+    return [
         ("1.0 pruned to 60 % of MACs, taught: accuracy lost, points", "<= 1.0", _spread(taught), _most(taught, 1.0)),
         ("the same in int8", "", _spread(figures["pruned60_taught_int8_loss"]), ""),
         ("its int8 fps, times the unpruned int8", ">= 1.3x", _times(speed), _least(speed and speed["value"], 1.3)),
@@ -102,18 +118,6 @@ def render(figures: Figures) -> str:
         ),
         ("qat conversion without training, s", "<= 120", *_judged(figures["seconds_qat"], 120.0, 0)),
     ]
-    lines = ["| figure | target | measured | holds |", "|---|---|---|---|"]
-    lines += [f"| {' | '.join(row)} |" for row in rows]
-    base = figures["student_accuracy"]
-    head = (
-        f"1.0-SqNxt-23v5 on people51: {NOT_MEASURED if base is None else f'{100 * base:.2f} %'} top-1 in float32 on "
-        f"{figures['images'] or 'its'} validation images. Spread: standard deviation over the seeds of fine-tuning, "
-        "all from one student. fps: median of interleaved rounds, 95 % interval in brackets."
-    )
-    parts = [f"{name}: {_parts(figures[f'seconds_{key}_parts'])}" for name, key in (("int8", "int8"), ("qat", "qat"))]
-    return "\n".join(
-        ["# Compression", "", head, "", *lines, "", "Where the time goes, s. " + "; ".join(parts) + ".", ""]
-    )
 
 
 def _public(value: Any) -> Any:
