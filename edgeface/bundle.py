@@ -10,27 +10,25 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import stat
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from edgeface import bundle_schema, model_card
+from edgeface import model_card
 from edgeface.bundle_schema import FORMAT, MODES, OUTPUTS, VERSION
 from edgeface.errors import BundleError, UsageError
 from edgeface.face_input import FaceInput
 from edgeface.files import atomic_folder, storage_errors
 from edgeface.interpreter import Interpreter, Signature, Tensor
+from edgeface.manifest import MANIFEST_FILE, SIGNATURE_FILE, read_file, read_manifest, render, sealed
+from edgeface.thresholds import Threshold, find_threshold
 
 MODEL_FILE = "model.tflite"
 LABELS_FILE = "labels.txt"
 CARD_FILE = "MODEL_CARD.md"
-MANIFEST_FILE = "bundle.json"
-LARGEST_MANIFEST = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -53,6 +51,11 @@ class Bundle:
     source: dict[str, Any]
     note: str
     files: dict[str, dict[str, Any]] = field(repr=False)
+    thresholds: tuple[Threshold, ...] = ()
+
+    def threshold(self, fmr: float) -> Threshold:
+        """The calibrated threshold for a false match rate. Raises UsageError when it was not measured."""
+        return find_threshold(self.thresholds, fmr, self.path)
 
     @property
     def model_path(self) -> Path:
@@ -71,7 +74,7 @@ class Bundle:
 
     def read_model(self) -> bytes:
         """The .tflite file's bytes, checked again as they are read, so that nothing can change in between."""
-        return _read_file(self.path, MODEL_FILE, self.files[MODEL_FILE])
+        return read_file(self.path, MODEL_FILE, self.files[MODEL_FILE])
 
 
 def write_bundle(
@@ -111,16 +114,8 @@ def write_bundle(
     manifest = json.loads(json.dumps(manifest, default=_plain))
     contents = {MODEL_FILE: model, LABELS_FILE: _labels_text(labels).encode()}
     contents[CARD_FILE] = model_card.render(folder.name, manifest, contents).encode()
-    manifest["files"] = {
-        name: {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-        for name, content in contents.items()
-    }
-    manifest["checksum"] = _checksum(manifest)
-    bundle_schema.check(manifest, folder)
-    with atomic_folder(folder) as temporary:
-        for name, content in contents.items():
-            (temporary / name).write_bytes(content)
-        (temporary / MANIFEST_FILE).write_text(_render(manifest), encoding="utf-8")
+    manifest = sealed(manifest, contents, folder)
+    _write(folder, manifest, contents)
     return open_bundle(folder)
 
 
@@ -130,8 +125,8 @@ def open_bundle(folder: str | Path) -> Bundle:
     Raises BundleError, in one line, when it is missing, cut short, edited or of another version.
     """
     folder = Path(folder)
-    manifest = _read_manifest(folder)
-    contents = {name: _read_file(folder, name, entry) for name, entry in manifest["files"].items()}
+    manifest = read_manifest(folder)
+    contents = {name: read_file(folder, name, entry) for name, entry in manifest["files"].items()}
     labels = tuple(contents[LABELS_FILE].decode("utf-8", "replace").splitlines())
     if len(labels) != manifest["labels"]:
         raise BundleError(
@@ -149,12 +144,35 @@ def open_bundle(folder: str | Path) -> Bundle:
         source=manifest["source"],
         note=manifest["note"],
         files=manifest["files"],
+        thresholds=tuple(Threshold(**entry) for entry in manifest.get("thresholds", ())),
     )
+
+
+def store_thresholds(folder: str | Path, thresholds: Sequence[Threshold]) -> Bundle:
+    """Put thresholds into a bundle's manifest and model card, in place of those it had, and open it.
+
+    The model and the labels stay as they are. All at once: an interrupted update leaves the bundle as it was. A
+    signature no longer fits and is removed. Raises BundleError for a damaged bundle.
+    """
+    folder = Path(folder).absolute()
+    manifest = read_manifest(folder)
+    contents = {name: read_file(folder, name, entry) for name, entry in manifest["files"].items()}
+    manifest = sealed({**manifest, "thresholds": [asdict(entry) for entry in thresholds]}, {}, folder)
+    contents[CARD_FILE] = model_card.render(folder.name, manifest, contents).encode()
+    _write(folder, sealed(manifest, contents, folder), contents)
+    return open_bundle(folder)
 
 
 def is_bundle(folder: str | Path) -> bool:
     """Whether a folder looks like a bundle (it may still be damaged)."""
     return os.path.isfile(Path(folder) / MANIFEST_FILE)
+
+
+def _write(folder: Path, manifest: dict[str, Any], contents: dict[str, bytes]) -> None:
+    with atomic_folder(folder) as temporary:
+        for name, content in contents.items():
+            (temporary / name).write_bytes(content)
+        (temporary / MANIFEST_FILE).write_text(render(manifest), encoding="utf-8")
 
 
 def _refuse_other_folder(folder: Path) -> None:
@@ -163,67 +181,10 @@ def _refuse_other_folder(folder: Path) -> None:
         return
     with storage_errors(folder):
         names = set(os.listdir(folder)) if folder.is_dir() else set()
-    others = sorted(names - {MODEL_FILE, LABELS_FILE, CARD_FILE, MANIFEST_FILE})
+    others = sorted(names - {MODEL_FILE, LABELS_FILE, CARD_FILE, MANIFEST_FILE, SIGNATURE_FILE})
     if not folder.is_dir() or others or (names and not is_bundle(folder)):
         what = f"holds other files ({', '.join(others[:3])})" if others else "is not a bundle"
         raise UsageError(f"{folder} exists and {what}; choose another folder or remove it")
-
-
-def _read_manifest(folder: Path) -> dict[str, Any]:
-    path = folder / MANIFEST_FILE
-    if not os.path.isdir(folder):  # unlike Path.is_dir, never an OSError
-        raise BundleError(f"{folder}: no such folder; give the folder that `edgeface quantize` wrote")
-    content = _read_regular(path, LARGEST_MANIFEST)
-    damaged = f"{path}: damaged or edited by hand; export the bundle again"
-    try:
-        manifest = json.loads(content)
-        untouched = _render(manifest).encode() == content
-    except (ValueError, RecursionError):  # not UTF-8, not JSON, NaN, or nested without end
-        raise BundleError(damaged) from None
-    bundle_schema.check(manifest, path)
-    if not untouched or manifest["checksum"] != _checksum(manifest):
-        raise BundleError(damaged)
-    return manifest
-
-
-def _read_file(folder: Path, name: str, entry: dict[str, Any]) -> bytes:
-    """A file of the bundle, refused unless its size and SHA-256 are the manifest's."""
-    path = folder / name
-    content = _read_regular(path, entry["size"])
-    if len(content) != entry["size"]:
-        raise BundleError(f"{path}: {len(content)} bytes, should be {entry['size']}; copy or export the bundle again")
-    if hashlib.sha256(content).hexdigest() != entry["sha256"]:
-        raise BundleError(f"{path}: SHA-256 differs from {MANIFEST_FILE}; copy or export the bundle again")
-    return content
-
-
-def _read_regular(path: Path, largest: int) -> bytes:
-    """A regular file of at most `largest` bytes; links, folders and devices are refused."""
-    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    try:
-        if not stat.S_ISREG(path.lstat().st_mode):
-            raise BundleError(f"{path}: not a regular file; copy the bundle again without links")
-        with os.fdopen(os.open(path, flags), "rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise BundleError(f"{path}: not a regular file; copy the bundle again without links")
-            size = os.fstat(file.fileno()).st_size
-            if size > largest:
-                raise BundleError(f"{path}: {size} bytes, should be {largest} at most; copy or export the bundle again")
-            return file.read(size + 1)
-    except FileNotFoundError:
-        raise BundleError(f"{path}: missing; copy or export the bundle again") from None
-    except OSError as error:
-        raise BundleError(f"{path}: cannot be read ({error.strerror}); copy the bundle again") from None
-
-
-def _render(manifest: dict[str, Any]) -> str:
-    """The one spelling of a manifest: any other text with the same meaning was edited."""
-    return json.dumps(manifest, indent=2, allow_nan=False) + "\n"
-
-
-def _checksum(manifest: dict[str, Any]) -> str:
-    rest = {key: value for key, value in manifest.items() if key != "checksum"}
-    return hashlib.sha256(_render(rest).encode()).hexdigest()
 
 
 def _labels_text(labels: Sequence[str]) -> str:
@@ -260,4 +221,4 @@ def _tensors_from_dict(entry: dict[str, Any]) -> Signature:
     )
 
 
-__all__ = ["MODES", "OUTPUTS", "Bundle", "is_bundle", "open_bundle", "write_bundle"]
+__all__ = ["MODES", "OUTPUTS", "Bundle", "is_bundle", "open_bundle", "store_thresholds", "write_bundle"]

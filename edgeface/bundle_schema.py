@@ -15,6 +15,9 @@ IO_DTYPES = ("float32", "int8")
 FILES = ("model.tflite", "labels.txt", "MODEL_CARD.md")
 OUTPUTS = {"classify": "logits", "embed": "embedding"}
 """Signature -> its output. Both take `image`."""
+THRESHOLD_FIELDS = {"fmr", "threshold", "fnmr", "impostor_pairs", "genuine_pairs", "data"}
+SMALLEST_COUNT = 3
+"""Rule of three: with N pairs and no error seen the rate may still be 3/N (95 %), so no rate under that is stated."""
 LARGEST_SIZE = 4096
 """Pixels a side of the network's input: far more than any face recogniser takes."""
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
@@ -46,6 +49,7 @@ def check(manifest: Any, path: Path) -> None:
         if _field(manifest, "accuracy") is not None:
             _accuracy(_table(manifest, "accuracy"))
         _plain(_table(manifest, "source"), "source", depth=2)
+        _thresholds(manifest.get("thresholds", []))
         _files(_table(manifest, "files"))
         _text(manifest, "checksum")
     except _Wrong as error:
@@ -150,6 +154,23 @@ def _accuracy(accuracy: dict[str, Any]) -> None:
     _whole(accuracy, "images", 0, 1 << 40)
     _text(accuracy, "data")
     _plain(accuracy, "accuracy", depth=2)
+
+
+def _thresholds(thresholds: Any) -> None:
+    """Rates in 0..1, a cosine, and the pairs behind them: an FMR under 3/N cannot have been measured."""
+    if not isinstance(thresholds, list):
+        raise _Wrong("'thresholds' should be a list")
+    for entry in thresholds:
+        if not isinstance(entry, dict) or set(entry) != THRESHOLD_FIELDS:
+            raise _Wrong(f"each of 'thresholds' should have {', '.join(sorted(THRESHOLD_FIELDS))}")
+        for key, low, high in (("fmr", 0, 1), ("fnmr", 0, 1), ("threshold", -2, 2)):
+            if not (_is_number(entry[key]) and low <= entry[key] <= high):
+                raise _Wrong(f"threshold {key!r} should be a number from {low} to {high}")
+        pairs = _whole(entry, "impostor_pairs", 1, 1 << 62)
+        _whole(entry, "genuine_pairs", 1, 1 << 62)
+        _text(entry, "data")
+        if entry["fmr"] * pairs < SMALLEST_COUNT * (1 - 1e-9):
+            raise _Wrong(f"threshold 'fmr' {entry['fmr']:g} is under 3/{pairs}")
 
 
 def _plain(value: Any, what: str, depth: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import hashlib
 import json
 import os
@@ -46,7 +47,10 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside `path`, which replaces `path` when the block ends without an error."""
+    """Yield a temporary folder beside `path`, which replaces `path` when the block ends without an error.
+
+    On Linux in one step, so that there is a whole folder at `path` whenever the process dies.
+    """
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
@@ -54,9 +58,10 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         try:
             yield temporary
             os.chmod(temporary, 0o777 & ~_umask())
-            if path.exists():
+            if path.exists() and not _exchanged(temporary, path):
                 os.replace(path, old)
-            os.replace(temporary, path)
+            if not path.exists():
+                os.replace(temporary, path)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
             shutil.rmtree(old, ignore_errors=True)
@@ -80,6 +85,19 @@ def sha256(path: Path) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def _exchanged(one: Path, other: Path) -> bool:
+    """Whether two folders changed places in one step: Linux's renameat2, where the C library and file system have it.
+
+    Python has no call that replaces a folder that is not empty.
+    """
+    try:
+        renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
+    except (OSError, AttributeError, TypeError):
+        return False
+    at_working_folder, exchange = -100, 2
+    return renameat2(at_working_folder, os.fsencode(one), at_working_folder, os.fsencode(other), exchange) == 0
 
 
 def _umask() -> int:

@@ -34,6 +34,9 @@ A face recogniser for {manifest["labels"]} people, made by EdgeFace ({source.get
 ## How good it is
 {_accuracy(manifest["accuracy"])}
 
+## Error rates when two faces are compared
+{_thresholds(manifest.get("thresholds", []))}
+
 ## The data it saw
 {_data(source)}
 {note}
@@ -67,6 +70,17 @@ def _accuracy(accuracy: dict[str, Any] | None) -> str:
         f"Measured on {accuracy['images']} images: {accuracy['data'] or 'data not recorded'}.",
     ]
     return "\n".join(lines)
+
+
+def _thresholds(thresholds: list[dict[str, Any]]) -> str:
+    if not thresholds:
+        return "Not measured: run `edgeface calibrate` before using it to tell strangers."
+    lines = ["| false match rate | accept from cosine | false non-match rate |", "|---|---|---|"]
+    lines += [f"| {row['fmr']:g} | {row['threshold']:.4f} | {100 * row['fnmr']:.2f} % |" for row in thresholds]
+    last = thresholds[-1]
+    pairs = f"{last['impostor_pairs']} impostor and {last['genuine_pairs']} genuine pairs"
+    rule = "No rate under 3 divided by the impostor pairs is stated: fewer pairs cannot show it."
+    return "\n".join([*lines, "", f"Measured on {pairs}: {last['data']}.", rule])
 
 
 def _percent(value: float | None) -> str:

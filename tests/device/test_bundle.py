@@ -195,4 +195,6 @@ def test_names_in_any_script(tiny_models: dict[str, bytes], tmp_path: Path) -> N
 
 
 def test_public_names() -> None:
-    assert {"MODES", "OUTPUTS", "Bundle", "is_bundle", "open_bundle", "write_bundle"} == set(bundle_module.__all__)
+    assert {"MODES", "OUTPUTS", "Bundle", "is_bundle", "open_bundle", "store_thresholds", "write_bundle"} == set(
+        bundle_module.__all__
+    )

@@ -1,0 +1,51 @@
+"""Thresholds that mean something: the cosine above which two faces are taken for one person, at a measured error rate.
+
+FMR (false match rate) is the share of pairs of different people that are accepted, FNMR (false non-match rate) the
+share of pairs of one person that are refused (ISO/IEC 19795-1).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgeface.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """Accept two faces when their cosine is at least `threshold`.
+
+    On the calibration pairs that accepted at most `fmr` of `impostor_pairs` and refused `fnmr` of `genuine_pairs`.
+    `data` names the pairs.
+    """
+
+    fmr: float
+    threshold: float
+    fnmr: float
+    impostor_pairs: int
+    genuine_pairs: int
+    data: str
+
+    def line(self) -> str:
+        """One line for people."""
+        return (
+            f"cosine {self.threshold:.4f} for FMR {self.fmr:g} (FNMR {100 * self.fnmr:.1f} %; "
+            f"{self.impostor_pairs} impostor and {self.genuine_pairs} genuine pairs of {self.data})"
+        )
+
+
+def find_threshold(thresholds: Sequence[Threshold], fmr: float, bundle: Path) -> Threshold:
+    """The stored threshold for that FMR. Raises UsageError, naming those that there are, when it is not stored."""
+    for entry in thresholds:
+        if math.isclose(entry.fmr, fmr, rel_tol=1e-6):
+            return entry
+    if not thresholds:
+        raise UsageError(f"{bundle}: has no thresholds yet; measure them with: edgeface calibrate {bundle} DATA")
+    known = ", ".join(f"{entry.fmr:g}" for entry in thresholds)
+    raise UsageError(
+        f"{bundle}: no threshold for FMR {fmr:g}, only for {known}; choose one, or calibrate on more pairs with: "
+        f"edgeface calibrate {bundle} DATA"
+    )
