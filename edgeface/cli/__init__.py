@@ -4,7 +4,20 @@ from __future__ import annotations
 
 import typer
 
-from edgeface.cli import bench, data, demo, evaluate, models, predict, quantize, train
+from edgeface.cli import (
+    bench,
+    data,
+    demo,
+    detect,
+    enroll,
+    evaluate,
+    gallery,
+    identify,
+    models,
+    predict,
+    quantize,
+    train,
+)
 
 app = typer.Typer(
     name="edgeface",
@@ -16,7 +29,7 @@ app = typer.Typer(
 )
 app.add_typer(data.app, name="data")
 app.add_typer(train.app, name="train")
-for module in (quantize, evaluate, bench, predict, models, demo):
+for module in (quantize, evaluate, bench, predict, detect, enroll, identify, gallery, watch, models, demo):
     module.register(app)
 
 
