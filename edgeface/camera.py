@@ -109,7 +109,8 @@ class _Newest:
     def __init__(self, capture: cv2.VideoCapture, name: str) -> None:
         self._capture, self._name = capture, name
         self._changed = threading.Condition()
-        self._number, self._given, self._picture = -1, -1, np.empty(0, np.uint8)
+        self._number = self._given = -1
+        self._picture: np.ndarray = np.empty(0, np.uint8)
         self._gone = self._closing = False
         self._thread = threading.Thread(target=self._read, daemon=True, name=name)
         self._thread.start()
@@ -149,8 +150,8 @@ def _open(source: int | str) -> cv2.VideoCapture:
     if not opened:
         if isinstance(source, int):
             raise CameraError(
-                f"camera {source}: cannot be opened; see that it is plugged in, that no other program uses it, and that "
-                "you may use it (on Linux, the group 'video')"
+                f"camera {source}: cannot be opened; see that it is plugged in, not in use elsewhere, and that you may "
+                "use it (on Linux, the group 'video')"
             )
         raise CameraError(f"{source}: is not a video that can be read; convert it to MP4 (H.264)")
     return capture

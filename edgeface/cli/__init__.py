@@ -17,6 +17,7 @@ from edgeface.cli import (
     predict,
     quantize,
     train,
+    watch,
 )
 
 app = typer.Typer(
