@@ -190,6 +190,7 @@ class Gallery:
         """float16 (T, E) and the owners, int32 (T,), filled row by row so that nothing is in memory twice."""
         connection, size = self.file.connection, self.info.embedding_size
         count = connection.execute("SELECT COUNT(*) FROM templates").fetchone()[0]
+        self.file.check_structure(count)
         matrix, owners = np.empty((count, size), np.float16), np.empty(count, np.int32)
         total = self.file.hashes("meta", "people", "photos")
         rows = connection.execute("SELECT id, person, vector, source, created FROM templates ORDER BY person, id")

@@ -28,6 +28,8 @@ from edgeface.files import storage_errors
 APPLICATION_ID = 0x45464731  # "EFG1"
 WAIT_SECONDS = 5.0
 """How long a writer waits for another."""
+LARGEST_CHECKED = 20_000
+"""Up to so many templates the indexes are checked too, at each loading; the checksum covers the rows of any file."""
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE people (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE);
@@ -113,6 +115,13 @@ class GalleryFile:
     def hashes(self, *tables: str) -> int:
         """The sum of the hashes of all rows of these tables. Use within `reading`."""
         return sum(row_hash(table, row) for table in tables for row in self.connection.execute(_ROWS[table]))
+
+    def check_structure(self, rows: int) -> None:
+        """Raise GalleryError unless SQLite finds its tables and indexes sound. Left out for very large files."""
+        if rows <= LARGEST_CHECKED:
+            result = self.connection.execute("PRAGMA integrity_check(1)").fetchone()
+            if result != ("ok",):
+                raise GalleryError(self.damaged())
 
     def compare(self, total: int) -> None:
         """Raise GalleryError unless the sum of all rows' hashes is the stored one. Use within `reading`."""
