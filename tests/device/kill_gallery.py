@@ -3,8 +3,8 @@
     python tests/device/kill_gallery.py BUNDLE --rounds 200 --seed 0
 
 Each round a child makes the gallery if there is none, enrols and removes people without pause, and says before and
-after each step what it does. It gets SIGKILL after 0-300 ms. Then the file must open, fit its checksum, and hold exactly
-what was acknowledged, with or without the one step that was under way.
+after each step what it does. It gets SIGKILL after 0-300 ms. Then the file must open, fit its checksum, and hold what
+was acknowledged, with or without the one step that was under way.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def run_and_kill(path: Path, bundle: Bundle, seed: int, delay: float) -> list[st
 
 
 def replay(people: set[str], lines: list[str]) -> list[set[str]]:
-    """The sets of people that may be in the gallery now: after all that was acknowledged, and with the step under way."""
+    """Who may be in the gallery now: after all that was acknowledged, and with the step under way."""
     known, step = set(people), None
     for line in lines:
         if line == "done" and step is not None:

@@ -138,9 +138,8 @@ def test_damage_is_found(path: Path, opened: Bundle) -> None:
             with Gallery(copy) as gallery:
                 assert gallery.nearest(vectors, 2) == right
                 assert len(gallery.people()) == 40
-        except GalleryError as error:
+        except GalleryError:
             refused += 1
-            assert len(str(error).splitlines()) == 1
         for file in path.parent.glob("copy.gallery*"):
             file.unlink()
     assert refused > 20
