@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,6 +17,9 @@ from edgeface.gallery_file import Changes, GalleryFile, create_file, row_hash
 from edgeface.gallery_info import Info, checked_name, contract, new_meta, read_info
 from edgeface.search import Templates
 from edgeface.template_key import Key
+
+if TYPE_CHECKING:
+    from edgeface.approximate import ApproximateTemplates
 
 
 @dataclass(frozen=True)
@@ -162,12 +165,15 @@ class Gallery:
         """Read what the gallery says about itself again, after a rebuild."""
         self.info, _ = self._read_info()
 
-    def nearest(self, vectors: np.ndarray, k: int = 1, *, average: bool = False) -> list[list[Match]]:
+    def nearest(
+        self, vectors: np.ndarray, k: int = 1, *, average: bool = False, index: ApproximateTemplates | None = None
+    ) -> list[list[Match]]:
         """The `k` people nearest to each unit vector (N, E), nearest first; fewer in a smaller gallery.
 
         A person scores as the best of their templates, or with `average` by their mean. Sees what others have written.
+        With an `index` (`edgeface.approximate.load_index`) the search is fast and nearly right.
         """
-        ids, scores = self.templates(average=average).search(vectors, k)
+        ids, scores = (index or self.templates(average=average)).search(vectors, k)
         with self.file.errors():
             names = {int(person): self._name(int(person)) for person in np.unique(ids)}
         return [

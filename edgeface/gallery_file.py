@@ -123,6 +123,12 @@ class GalleryFile:
             if result != ("ok",):
                 raise GalleryError(self.damaged())
 
+    def state(self) -> str:
+        """The checksum as it is stored: another for every other content."""
+        with self.errors():
+            row = self.connection.execute("SELECT value FROM meta WHERE key = 'checksum'").fetchone()
+        return str(row[0]) if row else ""
+
     def compare(self, total: int) -> None:
         """Raise GalleryError unless the sum of all rows' hashes is the stored one. Use within `reading`."""
         stored = self.connection.execute("SELECT value FROM meta WHERE key = 'checksum'").fetchone()
@@ -226,6 +232,19 @@ def _fill(path: Path, meta: dict[str, str]) -> None:
         total = sum(row_hash("meta", row) for row in connection.execute(_ROWS["meta"]))
         connection.execute("INSERT INTO meta VALUES ('checksum', ?)", (_hex(total),))
         connection.execute("COMMIT")
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Write a file atomically that nobody else may read at any moment."""
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)  # mode 0600
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+            os.replace(name, path)
+        finally:
+            Path(name).unlink(missing_ok=True)
 
 
 def row_hash(table: str, row: Row) -> int:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +15,8 @@ import numpy as np
 from edgeface.data.images import decode_image
 from edgeface.errors import FaceError, GalleryError
 from edgeface.face_reader import FaceReader
-from edgeface.files import storage_errors
 from edgeface.gallery import Gallery
+from edgeface.gallery_file import write_private
 from edgeface.gallery_info import checked_name, model_meta
 
 FORMAT = "edgeface-gallery-export"
@@ -58,7 +56,7 @@ def export_gallery(gallery: Gallery, path: str | Path) -> Transfer:
         "people": [{"name": name, "templates": templates} for name, templates in people.items()],
     }
     document["checksum"] = _checksum(document)
-    _write_private(Path(path), json.dumps(document) + "\n")
+    write_private(Path(path), json.dumps(document).encode() + b"\n")
     return Transfer(len(people), sum(map(len, people.values())))
 
 
@@ -104,19 +102,6 @@ def rebuild(gallery: Gallery, reader: FaceReader, progress: Callable[[int, int],
     gallery.reload()
     gallery.file.forget()
     return Transfer(len({person for _, person, _, _ in rows}), len(vectors))
-
-
-def _write_private(path: Path, text: str) -> None:
-    """Write a file atomically that nobody else may read at any moment."""
-    with storage_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)  # mode 0600
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
-            os.replace(name, path)
-        finally:
-            Path(name).unlink(missing_ok=True)
 
 
 def _kept_photos(gallery: Gallery) -> list[tuple[int, int, str, bytes]]:

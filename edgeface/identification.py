@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from edgeface.face_reader import FaceReader
 from edgeface.gallery import Gallery, Match
+
+if TYPE_CHECKING:
+    from edgeface.approximate import ApproximateTemplates
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,7 @@ def identify_faces(
     every: bool = False,
     top: int = 1,
     average: bool = False,
+    index: ApproximateTemplates | None = None,
 ) -> list[Identified]:
     """Who is in a photo: the largest face, or `every` face, largest first; empty when there is none.
 
@@ -47,7 +51,7 @@ def identify_faces(
     """
     read = reader.faces(photo, every=every)
     vectors = [face.vector for face in read if face.vector is not None]
-    rows = iter(gallery.nearest(np.stack(vectors), top, average=average) if vectors else [])
+    rows = iter(gallery.nearest(np.stack(vectors), top, average=average, index=index) if vectors else [])
     result = []
     for face in read:
         if face.vector is None:

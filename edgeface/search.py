@@ -19,7 +19,7 @@ class Templates:
 
     def __init__(self, matrix: np.ndarray, owners: np.ndarray, *, average: bool = False) -> None:
         starts = np.flatnonzero(np.diff(owners, prepend=owners[0] - 1)) if len(owners) else np.empty(0, np.int64)
-        self.people = owners[starts]
+        self.people, self.owners = owners[starts], owners
         if average and len(starts) < len(owners):
             matrix, starts = _means(matrix, starts), np.arange(len(starts))
         self.matrix = matrix.astype(np.float32) if len(matrix) <= WIDE else matrix

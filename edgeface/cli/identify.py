@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -29,7 +31,7 @@ from edgeface.cli.device_options import (
 from edgeface.errors import FaceError, ImageError, UsageError
 
 if TYPE_CHECKING:
-    from edgeface.face_reader import FaceReader
+    from edgeface.approximate import ApproximateTemplates
     from edgeface.gallery import Gallery
     from edgeface.identification import Identified
 
@@ -46,6 +48,7 @@ def identify(
     every: Annotated[bool, typer.Option("--all", help="Every face of a photo, not only the largest.")] = False,
     top: Annotated[int, typer.Option(min=1, help="How many of the nearest people to show.")] = 1,
     average: Average = False,
+    use_index: Annotated[bool, typer.Option("--index", help="Search by the index that `gallery index` made.")] = False,
     detector: DetectorName = "cascade",
     detector_model: DetectorModel = None,
     quality: Quality = "low",
@@ -68,7 +71,10 @@ def identify(
         edgeface identify door.gallery party/ --all --top 3 --fmr 1e-4 --json
     """
     from edgeface.gallery import Gallery
+    from edgeface.identification import identify_faces
 
+    if use_index and average:
+        raise UsageError("--index compares with single templates; leave --average or --index out")
     paths = photo_paths(photos)
     with Gallery(gallery, key_file) as opened:
         chosen = gallery_bundle(opened, bundle)
@@ -80,7 +86,17 @@ def identify(
                 f"{gallery}: is empty; enrol somebody with: edgeface enroll {gallery} --name NAME PHOTO..."
             )
         note(f"{line}; {people} {'person' if people == 1 else 'people'} in {gallery}", quiet=quiet)
-        results, bad = _identify_all(reader, opened, paths, limit, every, top, average, strict, as_json, quiet)
+        look = partial(
+            identify_faces,
+            reader,
+            opened,
+            threshold=limit,
+            every=every,
+            top=top,
+            average=average,
+            index=_index(opened) if use_index else None,
+        )
+        results, bad = _identify_all(look, paths, every, strict, as_json, quiet)
     if as_json:
         print_json({"gallery": str(gallery), "threshold": limit, "threshold_source": line, "results": results})
     if bad == len(paths):
@@ -89,25 +105,21 @@ def identify(
         note(f"warning: {bad} of {len(paths)} photos could not be used")
 
 
-def _identify_all(
-    reader: FaceReader,
-    gallery: Gallery,
-    paths: list[Path],
-    limit: float,
-    every: bool,
-    top: int,
-    average: bool,
-    strict: bool,
-    as_json: bool,
-    quiet: bool,
-) -> tuple[list[dict[str, Any]], int]:
-    from edgeface.identification import identify_faces
+def _index(gallery: Gallery) -> ApproximateTemplates:
+    from edgeface.approximate import load_index
 
+    return load_index(gallery)
+
+
+def _identify_all(
+    look: Callable[[Path], list[Identified]], paths: list[Path], every: bool, strict: bool, as_json: bool, quiet: bool
+) -> tuple[list[dict[str, Any]], int]:
+    """What `look` finds in each photo, printed as it comes, and how many photos could not be used."""
     results: list[dict[str, Any]] = []
     bad = 0
     for path in paths:
         try:
-            faces = identify_faces(reader, gallery, path, limit, every=every, top=top, average=average)
+            faces = look(path)
             if not any(face.refused is None for face in faces):
                 raise FaceError(f"{path}: {faces[0].refused if faces else 'no face found'}")
         except ImageError as error:
