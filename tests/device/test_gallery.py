@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from kill_gallery import kill_rounds
 
+from edgeface.approximate import build_index, load_index, measure_recall, save_index
 from edgeface.bundle import Bundle, open_bundle
 from edgeface.embedder import normalised
 from edgeface.errors import GalleryError, UsageError
@@ -228,3 +229,28 @@ def test_killed_while_writing_nothing_acknowledged_is_lost(opened: Bundle) -> No
     counts = kill_rounds(opened, rounds=8, seed=3)
     assert counts["acknowledged"] > 0
     assert counts["unreadable"] == counts["lost"] == 0
+
+
+def test_an_index_finds_nearly_what_exact_search_finds(path: Path, opened: Bundle) -> None:
+    pytest.importorskip("usearch")
+    vectors = units(600, opened.embedding_size)
+    with create_gallery(path, opened) as gallery:
+        gallery.enroll_all([(f"p{n}", vectors[2 * n : 2 * n + 2], ["a", "b"]) for n in range(300)])
+        with pytest.raises(GalleryError, match="no index yet"):
+            load_index(gallery)
+        nearly = build_index(gallery.templates())
+        recall = measure_recall(gallery.templates(), nearly, vectors[:50], k=3)
+        assert recall.at_1 == 1
+        assert recall.at_k > 0.9
+        file = save_index(gallery, nearly)
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        assert [row[0].name for row in gallery.nearest(vectors[4:6], index=load_index(gallery))] == ["p2", "p2"]
+        damaged = bytearray(file.read_bytes())
+        damaged[2000] ^= 1
+        file.write_bytes(damaged)
+        with pytest.raises(GalleryError, match="damaged"):
+            load_index(gallery)
+        save_index(gallery, nearly)
+        gallery.remove("p0")
+        with pytest.raises(GalleryError, match="has changed"):
+            load_index(gallery)

@@ -29,7 +29,7 @@ def place(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(tiny_bundle, folder / "bundle")
     entry = Threshold(1e-3, 0.9, 0.2, 5000, 100, "synthetic")
     store_thresholds(folder / "bundle", [entry])
-    for name, identity, seed in (("ann", 0, 4), ("bob", 1, 5)):
+    for name, identity, seed in (("ann", 0, 5), ("bob", 1, 5)):
         canvas = np.full((300, 300, 3), 128, np.uint8)
         canvas[30:270, 30:270] = draw_face(synthetic_person(0, identity), np.random.default_rng(seed), 240)
         cv2.imwrite(str(folder / f"{name}.png"), canvas[:, :, ::-1])
@@ -192,3 +192,14 @@ def test_the_first_answer_loads_no_tensorflow_and_no_other_room(place: Path, gal
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
+
+
+def test_measure_names_every_step_and_the_shares(place: Path) -> None:
+    done = run("gallery", "measure", place / "bundle", place / "ann.png", "--templates", 300, "--runs", 2)
+    answer = json.loads(done.stdout)
+    steps = answer["path"]["ms"]
+    assert list(steps) == ["decode", "detect", "crop", "quantize", "invoke", "normalise"]
+    shares = sum(steps[name] for name in ("decode", "crop", "quantize", "normalise")) / steps["invoke"]
+    assert answer["path"]["overhead"] == pytest.approx(shares, rel=0.01)
+    assert answer["search"]["bytes"] == 300 * 128 * 4 + 300 * 8
+    assert 0 < answer["search_share"] < 1
