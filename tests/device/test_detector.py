@@ -41,6 +41,24 @@ def test_no_face_and_no_detector(photo: np.ndarray) -> None:
     assert np.array_equal(prepared, FaceInput(64).prepare(photo))
 
 
+@pytest.mark.parametrize("shape", [(16, 3000), (17, 40000), (40000, 17), (16, 16), (24, 24), (31, 30)])
+def test_a_photo_of_an_odd_shape_has_no_face(shape: tuple[int, int]) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
+    assert find_faces(noise, open_detector()) == []
+
+
+@pytest.mark.parametrize(
+    "box", [(-600, -600, 700, 700), (2000, 2000, 900, 900), (10, 10, 0.5, 0.5), (900, 0, 400, 400)]
+)
+def test_a_box_at_or_over_the_edge_is_filled_with_black(box: tuple[float, float, float, float]) -> None:
+    image = np.full((1000, 1000, 3), 255, np.uint8)
+    for size in (32, 96):
+        aligned = align(image, Face(box, 1.0), FaceInput(size))
+        assert aligned.shape == (size, size, 3)
+        assert (aligned.mean() < 255) == (box[0] != 10)
+    assert sharpness(image, Face(box, 1.0)) >= 0
+
+
 def test_eyes_come_to_their_place_whatever_the_photo_did() -> None:
     """A photo with marked eyes, turned and scaled: after alignment the marks are where the frame has the eyes."""
     for angle, scale, size in ((0, 1.0, 112), (25, 1.7, 96), (-15, 0.25, 64)):
