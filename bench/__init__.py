@@ -16,6 +16,7 @@ memory.py  machine.py   what the process takes, and what it ran on
 
 simulate.py  one model on one simulated device -> estimate.py, by one of the backends:
 profile.py   effective rates of processor cores; vela.py  Ethos-U; mcu.py  TensorFlow Lite Micro
+arm/         the real aarch64 kernels under qemu-user, counted by a plugin
 devices/     the devices' profiles with their published points
 calibration/ from published points to rates, error bands and their validation
 tflite_ops.py  arena.py   what a .tflite file asks for: operators, bytes, memory

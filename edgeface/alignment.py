@@ -89,10 +89,12 @@ def _warp(image: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
         turn, shift = matrix[:, :2], matrix[:, 2]
         corners = np.linalg.solve(turn, (np.array([[0, 0], [size, 0], [0, size], [size, size]]) - shift).T).T
         height, width = image.shape[:2]
-        x0, y0 = np.clip(np.floor(corners.min(axis=0) - 2), 0, (width - 1, height - 1)).astype(int)
-        x1, y1 = np.clip(np.ceil(corners.max(axis=0) + 2), (x0 + 1, y0 + 1), (width, height)).astype(int)
-        factor = max(scale * 1.4, 1 / min(x1 - x0, y1 - y0))
-        image = cv2.resize(image[y0:y1, x0:x1], None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+        factor = scale * 1.4
+        margin = 2 / factor  # pixels of the shrunk part that the interpolation reaches for
+        x0, y0 = np.clip(np.floor(corners.min(axis=0) - margin), 0, (width - 1, height - 1)).astype(int)
+        x1, y1 = np.clip(np.ceil(corners.max(axis=0) + margin), (x0 + 1, y0 + 1), (width, height)).astype(int)
+        small = (max(1, round((x1 - x0) * factor)), max(1, round((y1 - y0) * factor)))
+        image = cv2.resize(image[y0:y1, x0:x1], small, interpolation=cv2.INTER_AREA)
         step = np.array([(x1 - x0) / image.shape[1], (y1 - y0) / image.shape[0]])
         # Pixel centres: x in the shrunk part is x0 + (x + 0.5) * step - 0.5 in the photo.
         offset = np.array([x0, y0]) + 0.5 * step - 0.5

@@ -45,6 +45,8 @@ class CascadeDetector:
         """Faces of an RGB uint8 image (height, width, 3), in no order. The score grows with certainty (no unit)."""
         gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
         scale = min(1.0, WORK_SIDE / max(gray.shape))
+        if scale * min(gray.shape) < SMALLEST_SIDE:
+            return []
         small = cv2.resize(gray, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else gray
         for file, neighbours, equalise, kind in _STEPS:
             searched = cv2.equalizeHist(small) if equalise else small
@@ -76,7 +78,7 @@ class CascadeDetector:
         left, top, width, height = box
         x0, y0 = max(0, int(left)), max(0, int(top + 0.12 * height))
         region = gray[y0 : int(top + 0.62 * height), x0 : int(left + width)]
-        if min(region.shape) < 8:
+        if min(region.shape) < 8 or region.shape[1] > 8 * region.shape[0]:
             return None
         scale = _EYE_SIDE / region.shape[1]
         region = cv2.resize(

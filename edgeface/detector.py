@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from edgeface.alignment import align
-from edgeface.cascade import CascadeDetector
+from edgeface.cascade import SMALLEST_SIDE, WORK_SIDE, CascadeDetector
 from edgeface.errors import UsageError
 
 DETECTORS = ("cascade", "yunet", "none")
@@ -60,7 +60,9 @@ class YuNetDetector:
 
     def detect(self, image: np.ndarray) -> list[tuple[tuple[float, float, float, float], float, np.ndarray | None]]:
         """Faces with five landmarks and a score 0..1."""
-        scale = min(1.0, 640 / max(image.shape[:2]))
+        scale = min(1.0, WORK_SIDE / max(image.shape[:2]))
+        if scale * min(image.shape[:2]) < SMALLEST_SIDE:
+            return []
         small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else image
         self._net.setInputSize((small.shape[1], small.shape[0]))
         try:

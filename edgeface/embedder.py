@@ -73,9 +73,21 @@ class Recognizer:
         """float32 (N, identities): one row of logits for each image."""
         return self._run("classify", images, prepared)
 
-    def embed(self, images: Image | Iterable[Image], *, prepared: bool = False) -> np.ndarray:
-        """float32 (N, embedding_size): one vector for each image, not normalised."""
-        return self._run("embed", images, prepared)
+    def embed(
+        self, images: Image | Iterable[Image], *, prepared: bool = False, unit: bool = False, flip: bool = False
+    ) -> np.ndarray:
+        """float32 (N, embedding_size): one vector for each image.
+
+        With `unit`, of length 1 (a zero vector stays zero), so that the cosine of two faces is a dot product. With
+        `flip`, the mean of the image's vector and its mirror image's, for twice the time.
+        """
+        if flip:
+            faces = list(self._faces(images, prepared))
+            mirrored = [np.ascontiguousarray(face[:, ::-1]) for face in faces]
+            vectors = (self._run("embed", faces, True) + self._run("embed", mirrored, True)) / np.float32(2)
+        else:
+            vectors = self._run("embed", images, prepared)
+        return normalised(vectors) if unit else vectors
 
     def _checked(self, image: Image, name: str) -> np.ndarray:
         size = self.bundle.face_input.size
@@ -113,6 +125,12 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return powers / powers.sum(axis=-1, keepdims=True)
 
 
+def normalised(vectors: np.ndarray) -> np.ndarray:
+    """Rows (N, E) scaled to length 1, float32; a zero row stays zero."""
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return (vectors / np.where(lengths > 0, lengths, 1)).astype(np.float32)
+
+
 def _input_table(bundle: Bundle, signature: str) -> np.ndarray:
     """What each of the 256 pixel values is as model input: FaceInput's scaling, then the tensor's quantization."""
     values = bundle.face_input.normalise(np.arange(256, dtype=np.uint8))
@@ -128,4 +146,4 @@ def _each(images: Image | Iterable[Image]) -> Iterable[Image]:
     return images
 
 
-__all__: Sequence[str] = ["Prediction", "Recognizer", "softmax"]
+__all__: Sequence[str] = ["Prediction", "Recognizer", "normalised", "softmax"]

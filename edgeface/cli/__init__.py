@@ -10,9 +10,13 @@ from edgeface.cli import (
     compress,
     data,
     demo,
+    detect,
     devices,
     doctor,
+    enroll,
     evaluate,
+    gallery,
+    identify,
     inspect,
     models,
     predict,
@@ -23,6 +27,7 @@ from edgeface.cli import (
     sensitivity,
     sign,
     train,
+    watch,
 )
 
 app = typer.Typer(
@@ -38,8 +43,9 @@ app.add_typer(train.app, name="train")
 app.add_typer(reproduce.app, name="reproduce")
 for module in (
     *(prune, quantize, compress, sensitivity, inspect),
-    *(evaluate, calibrate, bench, devices, report, models),
-    *(predict, sign, doctor, demo),
+    *(evaluate, bench, devices, report, models),
+    *(predict, detect, enroll, identify, gallery, watch),
+    *(calibrate, sign, doctor, demo),
 ):
     module.register(app)
 

@@ -1,0 +1,130 @@
+"""Approximate search for very large galleries, by a `usearch` graph (HNSW, Malkov and Yashunin 2016) kept in a file.
+
+Exact search is the default and needs nothing extra. The graph lies beside the gallery, belongs to one state of it
+(by its checksum), and is worth its memory from about 100,000 templates on. Its recall is measured, not assumed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgeface.errors import GalleryError, MissingDependencyError
+from edgeface.gallery import Gallery
+from edgeface.gallery_file import write_private
+from edgeface.search import Templates
+
+WORTH_IT = 100_000
+"""Templates from which on a graph is faster than the exact product."""
+_SPREAD = 8  # several templates a person: so many times k templates are looked at for k people
+_CHUNK = 10_000
+_HEADER_BYTES = 32 + 64
+
+
+@dataclass(frozen=True)
+class Recall:
+    """Of the exact nearest person, `at_1`, and the exact k nearest, `at_k`, how many the graph found, 0..1."""
+
+    at_1: float
+    at_k: float
+    k: int
+    queries: int
+    exact_ms: float
+    approximate_ms: float
+
+
+class ApproximateTemplates:
+    """Answers `search` as `Templates` does, nearly: the same arguments and results."""
+
+    def __init__(self, graph: Any, owners: np.ndarray) -> None:
+        self.graph, self._owners = graph, owners
+        self.people = np.unique(owners)
+
+    def search(self, vectors: np.ndarray, k: int = 1) -> tuple[np.ndarray, np.ndarray]:
+        """The k (nearly) nearest people of each unit vector: ids int32 (N, k) and cosines float32 (N, k)."""
+        k = min(k, len(self.people))
+        ids = np.full((len(vectors), k), -1, np.int32)
+        scores = np.full((len(vectors), k), -2, np.float32)
+        for number, vector in enumerate(np.asarray(vectors, np.float32)):
+            found = self.graph.search(vector, min(_SPREAD * k, len(self._owners)))
+            owners = self._owners[np.asarray(found.keys, np.int64)]
+            _, first = np.unique(owners, return_index=True)
+            first = np.sort(first)[:k]
+            ids[number, : len(first)] = owners[first]
+            scores[number, : len(first)] = 1 - np.asarray(found.distances)[first]
+        return ids, scores
+
+
+def build_index(templates: Templates) -> ApproximateTemplates:
+    """A graph over all templates of a `Templates` made without `average`."""
+    index = _usearch().Index(ndim=templates.matrix.shape[1], metric="ip", dtype="f16")
+    for start in range(0, len(templates), _CHUNK):
+        rows = templates.matrix[start : start + _CHUNK]
+        index.add(np.arange(start, start + len(rows)), np.ascontiguousarray(rows, np.float32))
+    return ApproximateTemplates(index, templates.owners)
+
+
+def measure_recall(exact: Templates, nearly: ApproximateTemplates, queries: np.ndarray, k: int = 5) -> Recall:
+    """Compare both searches on unit vectors float32 (N, E), one by one."""
+    k = min(k, len(exact.people))
+    start = time.perf_counter()
+    right = np.stack([exact.search(query[None], k)[0][0] for query in queries])
+    middle = time.perf_counter()
+    found = np.stack([nearly.search(query[None], k)[0][0] for query in queries])
+    end = time.perf_counter()
+    shared = sum(len(set(a.tolist()) & set(b.tolist())) for a, b in zip(right, found, strict=True))
+    return Recall(
+        at_1=float(np.mean(right[:, 0] == found[:, 0])),
+        at_k=shared / right.size,
+        k=k,
+        queries=len(queries),
+        exact_ms=1000 * (middle - start) / len(queries),
+        approximate_ms=1000 * (end - middle) / len(queries),
+    )
+
+
+def index_path(gallery: Gallery) -> Path:
+    """Where a gallery's graph lies."""
+    return gallery.path.with_name(gallery.path.name + ".usearch")
+
+
+def save_index(gallery: Gallery, nearly: ApproximateTemplates) -> Path:
+    """Write the graph beside its gallery, mode 0600, with the gallery's state and its own SHA-256 before it.
+
+    Raises GalleryError for an encrypted gallery, whose templates would lie open in it.
+    """
+    if gallery.info.encrypted:
+        raise GalleryError(f"{gallery.path}: is encrypted, an index would not be; search it exactly")
+    graph = bytes(nearly.graph.save())
+    write_private(index_path(gallery), _header(gallery, graph) + graph)
+    return index_path(gallery)
+
+
+def load_index(gallery: Gallery) -> ApproximateTemplates:
+    """The graph of a gallery. Raises GalleryError when it is missing, damaged or of another state of the gallery."""
+    path, again = index_path(gallery), f"make it with: edgeface gallery index {gallery.path}"
+    try:
+        content = path.read_bytes()
+    except OSError:
+        raise GalleryError(f"{path}: there is no index yet; {again}") from None
+    header, graph = content[:_HEADER_BYTES], content[_HEADER_BYTES:]
+    if header != _header(gallery, graph):  # the library would crash on a damaged file
+        raise GalleryError(f"{path}: is damaged, or the gallery has changed since; {again}")
+    return ApproximateTemplates(_usearch().Index.restore(graph), gallery.templates().owners)
+
+
+def _header(gallery: Gallery, graph: bytes) -> bytes:
+    return (gallery.file.state() + hashlib.sha256(graph).hexdigest()).encode()
+
+
+def _usearch() -> Any:
+    try:
+        from usearch import index
+    except ImportError:
+        raise MissingDependencyError("an index needs usearch; install it with: pip install usearch") from None
+    return index

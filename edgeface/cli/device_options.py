@@ -1,0 +1,96 @@
+"""Options and openings that the commands of the device side share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from edgeface.errors import GalleryError, UsageError
+
+if TYPE_CHECKING:
+    from edgeface.bundle import Bundle
+    from edgeface.face_reader import FaceReader
+    from edgeface.gallery import Gallery
+
+GalleryPath = Annotated[Path, typer.Argument(help="The gallery's file.", metavar="GALLERY")]
+Photos = Annotated[list[Path], typer.Argument(help="Photos, or folders of photos.", metavar="PHOTO...")]
+BundlePath = Annotated[
+    Path | None, typer.Option("--bundle", "-b", help="The bundle; by default where the gallery last found it.")
+]
+DetectorName = Annotated[str, typer.Option("--detector", help="cascade, yunet, or none for photos already cropped.")]
+DetectorModel = Annotated[Path | None, typer.Option("--detector-model", help="YuNet's .onnx file, for yunet.")]
+Quality = Annotated[
+    str, typer.Option("--quality", help="Refuse small or blurred faces: off, low, normal or high.", metavar="LEVEL")
+]
+KeyFile = Annotated[Path | None, typer.Option("--key-file", help="The key of an encrypted gallery.")]
+Fmr = Annotated[
+    float, typer.Option("--fmr", help="False match rate: use the bundle's threshold that was measured for it.")
+]
+ThresholdOption = Annotated[
+    float | None, typer.Option("--threshold", min=-1, max=1, help="A cosine of your own in place of --fmr.")
+]
+Average = Annotated[
+    bool, typer.Option("--average", help="Compare with the mean of a person's templates, not with the best of them.")
+]
+Threads = Annotated[int, typer.Option(min=1, help="CPU threads of one inference.")]
+Runtime = Annotated[str | None, typer.Option(help="litert, tflite or tf; the first installed by default.")]
+
+
+def photo_paths(photos: list[Path]) -> list[Path]:
+    """The photos named, and those in the folders named (all levels), sorted. Raises UsageError for an empty folder."""
+    from edgeface.data.layouts import IMAGE_SUFFIXES
+
+    paths: list[Path] = []
+    for photo in photos:
+        if not photo.is_dir():
+            paths.append(photo)
+            continue
+        inside = sorted(path for path in photo.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
+        if not inside:
+            raise UsageError(f"{photo}: holds no photos; name photos or a folder of them")
+        paths += inside
+    return paths
+
+
+def open_reader(
+    bundle: Path | Bundle,
+    detector: str,
+    detector_model: Path | None,
+    quality: str,
+    threads: int,
+    runtime: str | None,
+    flip: bool = False,
+) -> FaceReader:
+    """A FaceReader from a command's options."""
+    from edgeface.face_reader import FaceReader, Reading
+
+    return FaceReader(bundle, Reading(detector, detector_model, quality, flip, threads, runtime))
+
+
+def gallery_bundle(gallery: Gallery, bundle: Path | None) -> Bundle:
+    """The gallery's bundle, opened, and refused when it is another. Raises GalleryError when it has moved."""
+    from edgeface.bundle import is_bundle, open_bundle
+
+    if bundle is None and not is_bundle(gallery.info.bundle):
+        raise GalleryError(f"{gallery.path}: its bundle is not at {gallery.info.bundle} any more; give --bundle FOLDER")
+    opened = open_bundle(bundle if bundle is not None else gallery.info.bundle)
+    gallery.accept(opened)
+    return opened
+
+
+def threshold_in_force(bundle: Bundle, fmr: float, threshold: float | None) -> tuple[float, str]:
+    """The cosine from which two faces are one person, and a line that says where it comes from.
+
+    Raises UsageError when the bundle has no threshold for that FMR and none is given.
+    """
+    if threshold is not None:
+        return threshold, f"threshold {threshold:g}, given by hand: its error rates are not known"
+    if not bundle.thresholds:
+        raise UsageError(
+            f"{bundle.path}: has no thresholds yet; measure them with: edgeface calibrate {bundle.path} DATA, "
+            "or give --threshold COSINE"
+        )
+    measured = bundle.threshold(fmr)
+    return measured.threshold, f"threshold {measured.line()}"

@@ -1,0 +1,169 @@
+"""`edgeface enroll`: put a person into a gallery."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from edgeface.cli.common import Json, Quiet, command, note, print_json
+from edgeface.cli.device_options import (
+    BundlePath,
+    DetectorModel,
+    DetectorName,
+    GalleryPath,
+    Photos,
+    Quality,
+    Runtime,
+    Threads,
+    gallery_bundle,
+    open_reader,
+    photo_paths,
+)
+from edgeface.errors import FaceError, GalleryError, ImageError, UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from edgeface.bundle import Bundle
+    from edgeface.face_reader import FaceReader
+    from edgeface.gallery import Gallery, Match
+
+WARN_FMR = 1e-3
+
+
+@command
+def enroll(
+    gallery: GalleryPath,
+    photos: Photos,
+    name: Annotated[str, typer.Option(help="Who it is.")],
+    bundle: BundlePath = None,
+    add: Annotated[bool, typer.Option("--add", help="Add to a person who is enrolled already.")] = False,
+    flip: Annotated[bool, typer.Option("--flip", help="New gallery: average each face with its mirror image.")] = False,
+    keep_photos: Annotated[
+        bool, typer.Option("--keep-photos", help="New gallery: keep the photos, for rebuild.")
+    ] = False,
+    key_file: Annotated[
+        Path | None, typer.Option(help="New gallery: encrypt it with this key file (made if missing). Later: its key.")
+    ] = None,
+    detector: DetectorName = "cascade",
+    detector_model: DetectorModel = None,
+    quality: Quality = "normal",
+    strict: Annotated[bool, typer.Option("--strict", help="Stop at the first photo that cannot be used.")] = False,
+    threads: Threads = 1,
+    runtime: Runtime = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Enrol a person: one template from the largest face of each photo.
+
+    The first call makes the gallery, for one bundle's model; templates of another model cannot be compared. Warns when
+    somebody else in the gallery looks the same. Names and dates are stored as they are, even with a key file.
+
+    Examples:
+
+        edgeface enroll door.gallery ann1.jpg ann2.jpg --name ann --bundle bundles/door
+
+        edgeface enroll door.gallery more/ --name ann --add
+
+        edgeface enroll safe.gallery ann.jpg --name ann --bundle bundles/door --key-file door.key --keep-photos
+    """
+    from edgeface.gallery import Gallery, create_gallery
+    from edgeface.gallery_info import checked_name
+
+    checked_name(name)
+    paths = photo_paths(photos)
+    opened = Gallery(gallery, key_file) if gallery.exists() else None
+    if opened is not None:
+        _refuse_new_options(opened, flip, keep_photos)
+        chosen: Bundle | Path = gallery_bundle(opened, bundle)
+        add, flip = _may_add(opened, name, add), opened.info.flip
+    elif bundle is None:
+        raise UsageError(f"{gallery}: is new; say which model with --bundle FOLDER")
+    else:
+        chosen = bundle
+    reader = open_reader(chosen, detector, detector_model, quality, threads, runtime, flip)
+    vectors, used, skipped = _read(reader, paths, strict, quiet)
+    if opened is None:
+        _make_key(key_file)
+        opened = create_gallery(gallery, reader.bundle, flip=flip, keep_photos=keep_photos, key=key_file)
+        note(f"{gallery}: new gallery for {reader.bundle.path}", quiet=quiet)
+    similar = _alike(opened, reader.bundle, name, vectors, quiet)
+    contents = [path.read_bytes() for path in used] if opened.info.keep_photos else []
+    total = opened.enroll(name, vectors, [path.name for path in used], contents, add=add)
+    opened.close()
+    for match in similar:
+        note(f"warning: {name} looks like {match.name}, enrolled already (cosine {match.similarity:.3f}); the same?")
+    if as_json:
+        warnings = [{"name": match.name, "similarity": match.similarity} for match in similar]
+        print_json({"name": name, "added": len(used), "templates": total, "skipped": skipped, "looks_like": warnings})
+    else:
+        typer.echo(f"{name}: {len(used)} template{'s' * (len(used) != 1)} enrolled, {total} in all")
+
+
+def _refuse_new_options(gallery: Gallery, flip: bool, keep_photos: bool) -> None:
+    if (flip and not gallery.info.flip) or (keep_photos and not gallery.info.keep_photos):
+        raise UsageError(f"{gallery.path}: --flip and --keep-photos are chosen when a gallery is made; make a new one")
+
+
+def _may_add(gallery: Gallery, name: str, add: bool) -> bool:
+    """Whether to add to a person who is there already: asked where somebody can answer, else as the option says."""
+    if add or name not in {person.name for person in gallery.people()}:
+        return add
+    if sys.stdin.isatty() and typer.confirm(f"{name} is enrolled already. Add to them?", err=True):
+        return True
+    raise GalleryError(f"{gallery.path}: {name} is enrolled already; add to them with --add, or use another name")
+
+
+def _read(
+    reader: FaceReader, paths: list[Path], strict: bool, quiet: bool
+) -> tuple[np.ndarray, list[Path], list[dict[str, str]]]:
+    """Vectors (N, E), the photos they are of, and the photos that could not be used."""
+    import numpy as np
+
+    vectors: list[np.ndarray] = []
+    used: list[Path] = []
+    skipped: list[dict[str, str]] = []
+    for path in paths:
+        try:
+            vectors.append(reader.vector(path))
+            used.append(path)
+        except ImageError as error:
+            if strict or len(paths) == 1:
+                raise
+            skipped.append({"image": str(path), "error": str(error)})
+            note(f"warning: {error}", quiet=quiet)
+    if not used:
+        raise FaceError(f"none of the {len(paths)} photos can be used; give photos that show the face from the front")
+    return np.stack(vectors), used, skipped
+
+
+def _make_key(key_file: Path | None) -> None:
+    if key_file is not None and not key_file.exists():
+        from edgeface.template_key import make_key
+
+        make_key(key_file)
+        note(f"{key_file}: new key; without it the gallery cannot be read, so keep a copy elsewhere")
+
+
+def _alike(gallery: Gallery, bundle: Bundle, name: str, vectors: np.ndarray, quiet: bool) -> list[Match]:
+    """Other people of the gallery whom the new templates match, each once with the largest cosine."""
+    entry = next((entry for entry in bundle.thresholds if entry.fmr == WARN_FMR), None)
+    if entry is None:
+        note(f"{bundle.path}: has no threshold for FMR {WARN_FMR:g}, so look-alikes are not warned of", quiet=quiet)
+        gallery.templates()  # a damaged gallery takes nobody
+        return []
+    best: dict[str, Match] = {}
+    for match in (match for row in gallery.nearest(vectors, 2) for match in row):
+        if match.name != name and match.similarity >= max(
+            entry.threshold, getattr(best.get(match.name), "similarity", -2)
+        ):
+            best[match.name] = match
+    return sorted(best.values(), key=lambda match: -match.similarity)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(enroll)

@@ -1,0 +1,156 @@
+"""Taking people out of a gallery and into another, and making all templates again with another model."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgeface.data.images import decode_image
+from edgeface.errors import FaceError, GalleryError
+from edgeface.face_reader import FaceReader
+from edgeface.gallery import Gallery
+from edgeface.gallery_file import write_private
+from edgeface.gallery_info import checked_name, model_meta
+
+FORMAT = "edgeface-gallery-export"
+_LARGEST = 2 << 30
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """How many people and templates went over."""
+
+    people: int
+    templates: int
+
+
+def export_gallery(gallery: Gallery, path: str | Path) -> Transfer:
+    """Write everyone's templates to a JSON file (mode 0600), not encrypted; kept photos stay behind.
+
+    The file names the model that they belong to and carries a checksum of itself.
+    """
+    gallery.templates()  # checks the file
+    people: dict[str, list[dict[str, str]]] = {}
+    with gallery.file.reading():
+        rows = gallery.file.connection.execute(
+            "SELECT name, person, vector, source, created FROM templates JOIN people ON people.id = person "
+            "ORDER BY name, templates.id"
+        )
+        for name, person, vector, source, created in rows:
+            content = base64.b64encode(gallery.unseal(vector, f"template of {person}")).decode()
+            people.setdefault(name, []).append({"vector": content, "source": source, "created": created})
+    document: dict[str, Any] = {
+        "format": FORMAT,
+        "version": 1,
+        "model_sha256": gallery.info.model_sha256,
+        "input": gallery.info.face_input,
+        "embedding_size": gallery.info.embedding_size,
+        "flip": gallery.info.flip,
+        "people": [{"name": name, "templates": templates} for name, templates in people.items()],
+    }
+    document["checksum"] = _checksum(document)
+    write_private(Path(path), json.dumps(document).encode() + b"\n")
+    return Transfer(len(people), sum(map(len, people.values())))
+
+
+def import_gallery(gallery: Gallery, path: str | Path, *, add: bool = False) -> Transfer:
+    """Enrol everyone of an exported file, all or nobody. Raises GalleryError for another model or a damaged file.
+
+    A name that is there already is refused, unless `add`.
+    """
+    document = _read_export(Path(path))
+    for key in ("model_sha256", "embedding_size", "flip"):
+        if document[key] != getattr(gallery.info, key):
+            raise GalleryError(f"{path}: its {key} is not the gallery's; export from a gallery of the same model")
+    if document["input"] != gallery.info.face_input:
+        raise GalleryError(f"{path}: its input contract is not the gallery's; export from a gallery of the same model")
+    people = [_person(entry, gallery.info.embedding_size, Path(path)) for entry in document["people"]]
+    gallery.enroll_all(people, add=add)
+    return Transfer(len(people), sum(len(vectors) for _, vectors, _ in people))
+
+
+def rebuild(gallery: Gallery, reader: FaceReader, progress: Callable[[int, int], None] | None = None) -> Transfer:
+    """Make every template again from its kept photo with the reader's bundle, all at once or not at all.
+
+    Raises GalleryError when a template has no photo, or its face is refused now.
+    """
+    rows = _kept_photos(gallery)
+    vectors = []
+    for number, (template, person, name, sealed) in enumerate(rows):
+        photo = decode_image(gallery.unseal(sealed, f"photo of {person}"), f"{name}'s photo")
+        try:
+            vector = reader.vector(photo, f"{name}'s photo")
+        except FaceError as error:
+            raise GalleryError(f"{gallery.path}: {error}; rebuild with a lower --quality, or remove {name}") from None
+        vectors.append((template, gallery.seal(vector.astype("<f2").tobytes(), f"template of {person}")))
+        if progress is not None:
+            progress(number + 1, len(rows))
+    with gallery.file.writing() as changes:
+        for template, content in vectors:
+            changes.update("templates", "id = ?", (template,), vector=content)
+        for key, value in {**model_meta(reader.bundle), "flip": str(int(reader.reading.flip))}.items():
+            changes.update("meta", "key = ?", (key,), value=value)
+        if len(vectors) != gallery.file.connection.execute("SELECT COUNT(*) FROM templates").fetchone()[0]:
+            raise GalleryError(f"{gallery.path}: somebody enrolled meanwhile; rebuild again")
+    gallery.reload()
+    gallery.file.forget()
+    return Transfer(len({person for _, person, _, _ in rows}), len(vectors))
+
+
+def _kept_photos(gallery: Gallery) -> list[tuple[int, int, str, bytes]]:
+    gallery.templates()  # checks the file
+    with gallery.file.reading():
+        rows = gallery.file.connection.execute(
+            "SELECT templates.id, person, name, sha256, content FROM templates JOIN people ON people.id = person "
+            "LEFT JOIN photos ON photos.template = templates.id ORDER BY templates.id"
+        ).fetchall()
+    without = sorted({name for _, _, name, _, content in rows if content is None})
+    if without:
+        raise GalleryError(
+            f"{gallery.path}: no photos were kept of {', '.join(without[:3])}{' ...' if len(without) > 3 else ''}; "
+            "enrol them again in a new gallery (with --keep-photos it could be rebuilt)"
+        )
+    if any(hashlib.sha256(content).hexdigest() != digest for *_, digest, content in rows):
+        raise GalleryError(gallery.file.damaged())
+    return [(template, person, name, content) for template, person, name, _, content in rows]
+
+
+def _read_export(path: Path) -> dict[str, Any]:
+    damaged = f"{path}: is not a whole gallery export; export it again"
+    try:
+        if path.stat().st_size > _LARGEST:
+            raise GalleryError(f"{path}: over {_LARGEST >> 30} GB; export fewer people")
+        document = json.loads(path.read_bytes())
+    except OSError as error:
+        raise GalleryError(f"{path}: cannot be read ({error.strerror}); name an exported file") from None
+    except (ValueError, RecursionError):
+        raise GalleryError(damaged) from None
+    if not isinstance(document, dict) or document.get("format") != FORMAT or document.get("version") != 1:
+        raise GalleryError(damaged)
+    if document.get("checksum") != _checksum(document):
+        raise GalleryError(damaged)
+    return document
+
+
+def _person(entry: dict[str, Any], size: int, path: Path) -> tuple[str, np.ndarray, list[str]]:
+    try:
+        vectors = np.stack([np.frombuffer(base64.b64decode(one["vector"]), "<f2") for one in entry["templates"]])
+        sources = [str(one["source"]) for one in entry["templates"]]
+        name = checked_name(entry["name"])
+    except (KeyError, TypeError, ValueError):
+        raise GalleryError(f"{path}: is not a whole gallery export; export it again") from None
+    if vectors.shape[1] != size:
+        raise GalleryError(f"{path}: its vectors are not of {size} numbers; export it again")
+    return name, vectors.astype(np.float32), sources
+
+
+def _checksum(document: dict[str, Any]) -> str:
+    rest = {key: value for key, value in document.items() if key != "checksum"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
