@@ -31,16 +31,20 @@ def simulate(model: Path, device: Device, threads: int = 1) -> Estimate:
 
 def _processor(model: Path, device: Device, threads: int) -> Estimate:
     from edgeface.bench import profile
-    from edgeface.bench.arm import emulate, home
+    from edgeface.bench.arm import home
+    from edgeface.bench.arm.cores import CORES
     from edgeface.bench.calibration.own_points import own_samples
 
-    if not emulate.has_core(device):
+    if device.core not in CORES:
         return profile.estimate(model, device, threads)
     if own_samples(device.name):
         why = "by the profile and your own measurements, not by arm emulation"
     elif reason := home.not_set_up():
         why = f"by the profile: {reason}"
     else:
+        # Only now: it imports NumPy and LiteRT, and a profile has to answer at once.
+        from edgeface.bench.arm import emulate
+
         try:
             return emulate.emulate(model, device, threads)
         except EmulatorError as error:

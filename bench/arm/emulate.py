@@ -33,18 +33,13 @@ BACKEND = "arm-emulation"
 IMAGES = 3
 
 
-def has_core(device: Device) -> bool:
-    """Whether the device is one that the emulator knows."""
-    return device.backend == "cpu" and device.core in CORES
-
-
 def emulate(model: Path, device: Device, threads: int = 1, images: int = IMAGES) -> Estimate:
     """Run a .tflite model on a device's emulated core: `images` inferences on one thread, compared with the host's.
 
     More threads are scaled as published measurements scale. Raises EmulatorError when the emulator is not set up, is
     killed or refuses the model, UsageError for a device that cannot be emulated, BundleError for a damaged file.
     """
-    if not has_core(device):
+    if device.backend != "cpu" or device.core not in CORES:
         raise UsageError(f"{device.name}: {device.core or device.backend} cannot be emulated; its backend is another")
     graph = read_graph(model)
     memory, shortage = fit_in_memory(graph, device)

@@ -87,15 +87,15 @@ def test_wrong_types_anywhere_are_bundle_errors(bundle: Path) -> None:
             with contextlib.suppress(BundleError):
                 open_bundle(bundle).face_input.prepare(np.zeros((64, 64, 3), np.uint8))
                 allowed.add(place[0])
-    assert allowed == {"accuracy", "source", "note", "input", "tensors"}
+    assert allowed == {"accuracy", "source", "note", "input", "tensors", "chain"}
 
 
 def test_missing_fields_are_bundle_errors(bundle: Path, refused: Refused) -> None:
     manifest = read_manifest(bundle)
     for place in places(manifest)[1:]:
         write_manifest(bundle, removed(manifest, place))
-        # Under a right checksum: a bundle may have been written without a self-test, and says less of its source.
-        if (place[0] == "source" and len(place) > 1) or place == ("files", "self_test.json"):
+        # Under a right checksum: a bundle may have been written without a self-test or chain, and says less of its source.
+        if (place[0] == "source" and len(place) > 1) or place in (("files", "self_test.json"), ("chain",)):
             open_bundle(bundle)
         else:
             refused(bundle)
