@@ -94,7 +94,7 @@ def test_missing_fields_are_bundle_errors(bundle: Path, refused: Refused) -> Non
     manifest = read_manifest(bundle)
     for place in places(manifest)[1:]:
         write_manifest(bundle, removed(manifest, place))
-        # Under a right checksum: a bundle may have been written without a self-test or chain, and says less of its source.
+        # Under a right checksum: a bundle may be written without a self-test or a chain, and say less of its source.
         if (place[0] == "source" and len(place) > 1) or place in (("files", "self_test.json"), ("chain",)):
             open_bundle(bundle)
         else:
