@@ -10,6 +10,7 @@ import venv
 from pathlib import Path
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from edgeface.bundle import open_bundle
@@ -18,12 +19,15 @@ from edgeface.data.synthetic import draw_faces
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-SHELL = [
-    line.partition("#")[0].strip()
-    for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
-    for line in block.splitlines()
-    if line.strip()
-]
+
+
+def shell_lines(text: str) -> list[str]:
+    """The commands of a Markdown page, without their comments."""
+    lines = [line for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL) for line in block.splitlines()]
+    return [line.partition(" #")[0].strip() for line in lines if line.strip()]
+
+
+SHELL = shell_lines(README)
 ROAD = [line for line in SHELL if line.startswith("edgeface")]
 # The road's own recipe takes hours: the same commands with one short stage.
 SHORT = ["--recipe", "demo", "--set", "stage1.epochs=1", "--set", "batch_size=16", "--set", "distillation.views=1"]
@@ -32,7 +36,20 @@ SHORT = ["--recipe", "demo", "--set", "stage1.epochs=1", "--set", "batch_size=16
 def test_every_command_of_the_readme_is_one_that_a_test_runs():
     others = [line for line in SHELL if line not in ROAD]
     assert others == ["make demo", "make test", "pip install ."]
-    assert [shlex.split(line)[1] for line in ROAD] == ["data", "train", "train", "quantize", "bench", "predict"]
+    names = [shlex.split(line)[1] for line in ROAD]
+    assert names == ["data", "train", "train", "quantize", "bench", "bench", "predict", "enroll", "identify"]
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("*.md")), ids=lambda page: page.stem)
+def test_commands_and_options_in_the_docs_exist(page):
+    lines = [line for line in shell_lines(page.read_text(encoding="utf-8")) if line.startswith("edgeface")]
+    assert lines
+    for line in lines:
+        command, words = typer.main.get_command(app), shlex.split(line)[1:]
+        while hasattr(command, "commands") and words and not words[0].startswith("-"):
+            command = command.commands[words.pop(0)]
+        known = {option for parameter in command.params for option in parameter.opts}
+        assert {word for word in words if word.startswith("--")} <= known, line
 
 
 @pytest.mark.slow
