@@ -86,7 +86,7 @@ def counted_points() -> tuple[_Point, ...]:
 
 
 def instructions_per_cycle(core: str, dtype: str, kernels: str = "xnnpack") -> Trust | None:
-    """The calibrated figure of a core for a network of no known kind; None when nothing of its pipeline is published."""
+    """A core's calibrated figure for a network of no known kind; None when nothing of its pipeline is published."""
     group = (core, dtype, kernels)
     found = _fit([point for point in counted_points() if not point.sample.left_out]).of(group)
     if found is None:

@@ -124,10 +124,7 @@ def validate(
         raise UsageError(f"unknown backend {backend!r}; choose profile or arm-emulation")
     if rebuild:
         _rebuild(keep, quiet)
-    if backend == "profile":
-        document = validation.validate()
-    else:
-        document = _validate_emulation()
+    document = validation.validate() if backend == "profile" else _validate_emulation()
     if as_json:
         print_json(document)
     else:

@@ -5,6 +5,7 @@ import math
 from types import SimpleNamespace
 
 import pytest
+from typer.testing import CliRunner
 
 from edgeface.bench import simulate
 from edgeface.bench.arm import calibration, counting, emulate, home
@@ -12,6 +13,7 @@ from edgeface.bench.arm.run import COUNTERS, Counts, Emulation
 from edgeface.bench.calibration.builder import Builder
 from edgeface.bench.calibration.errors import summary
 from edgeface.bench.devices import load_device
+from edgeface.cli import app
 from edgeface.errors import EmulatorError, UsageError
 
 
@@ -194,3 +196,32 @@ def test_own_measurements_go_before_emulation(emulated, model, monkeypatch, tmp_
     estimate = simulate.simulate(model, load_device("rpi4"))
     assert estimate.backend == "profile"
     assert "your own measurements" in estimate.notes[0]
+
+
+def test_the_emulate_command(emulated, model):
+    emulated()
+    arguments = ["devices", "emulate", str(model), "--device", "rpi4"]
+    result = CliRunner().invoke(app, [*arguments, "--device", "rpi5", "--repeat", "2", "--json"])
+    assert result.exit_code == 0
+    rows = json.loads(result.stdout)
+    assert [(row["device"], row["bit_equal"], row["spread"]) for row in rows] == [("rpi4", True, 0), ("rpi5", True, 0)]
+    text = CliRunner().invoke(app, arguments).stdout
+    assert "1.000 million instructions, LiteRT 1.4.0, one thread" in text
+    assert "bit-equal (3 inputs)" in text
+
+
+def test_the_emulate_command_fails_when_int8_outputs_differ(emulated, model):
+    emulated(host=b"\0" * 20)
+    result = CliRunner().invoke(app, ["devices", "emulate", str(model), "--device", "rpi4"])
+    assert result.exit_code == 1
+    assert "20 of 20 values differ" in result.output
+
+
+def test_validate_of_the_emulation():
+    document = json.loads(
+        CliRunner().invoke(app, ["devices", "validate", "--backend", "arm-emulation", "--json"]).stdout
+    )
+    assert document["backend"] == "arm-emulation"
+    assert document["summary"]["mean"] < document["macs_alone"]["mean"]
+    assert document["unseen_kind"]["mean"] > document["summary"]["mean"]
+    assert CliRunner().invoke(app, ["devices", "validate", "--backend", "gem5"]).exit_code == 2
