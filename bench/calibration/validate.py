@@ -90,6 +90,7 @@ def text(document: dict[str, Any]) -> str:
     backend = document["backend"]
     names = {f"{backend}, one thread": "summary", "multiply-adds alone, one thread": "macs_alone"}
     names |= {f"{backend}, several threads": "threads"} if document["threads"]["points"] else {}
+    names |= {"  networks of a kind left out": "unseen_kind"} if "unseen_kind" in document else {}
     rows = {name: document[key] for name, key in names.items()}
     rows |= {f"  {name}, one thread": figures for name, figures in document["by_core"].items()}
     lines += [_summary_line(name, figures) for name, figures in rows.items()]

@@ -124,17 +124,21 @@ def validate(
         raise UsageError(f"unknown backend {backend!r}; choose profile or arm-emulation")
     if rebuild:
         _rebuild(keep, quiet)
-    if backend == "profile":
-        document = validation.validate()
-    else:
-        from edgeface.bench.arm.calibration import METHOD, leave_one_out
-
-        document = validation.validate(backend, leave_one_out()) | {"method": METHOD}
+    document = validation.validate() if backend == "profile" else _validate_emulation()
     if as_json:
         print_json(document)
     else:
         print(validation.text(document))
     _write(document, plot, out, quiet)
+
+
+def _validate_emulation() -> dict[str, Any]:
+    from edgeface.bench.arm.calibration import METHOD, leave_kind_out, leave_one_out
+    from edgeface.bench.calibration import validate as validation
+    from edgeface.bench.calibration.errors import summary
+
+    unseen = summary([outcome for outcome in leave_kind_out() if not outcome.sample.left_out])
+    return validation.validate("arm-emulation", leave_one_out()) | {"method": METHOD, "unseen_kind": unseen}
 
 
 def _write(document: dict[str, Any], plot: Path | None, out: Path | None, quiet: bool) -> None:

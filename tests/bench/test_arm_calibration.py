@@ -2,8 +2,10 @@
 
 import json
 import math
+from types import SimpleNamespace
 
 import pytest
+from typer.testing import CliRunner
 
 from edgeface.bench import simulate
 from edgeface.bench.arm import calibration, counting, emulate, home
@@ -11,6 +13,7 @@ from edgeface.bench.arm.run import COUNTERS, Counts, Emulation
 from edgeface.bench.calibration.builder import Builder
 from edgeface.bench.calibration.errors import summary
 from edgeface.bench.devices import load_device
+from edgeface.cli import app
 from edgeface.errors import EmulatorError, UsageError
 
 
@@ -45,33 +48,61 @@ def emulated(monkeypatch):
     return make
 
 
+def point(net, core, log_ipc):
+    sample = SimpleNamespace(net=net, dtype="int8", core=core, ms=10.0, clock_ghz=1.0, source="XNNPACK", left_out="")
+    return calibration._Point(sample, (core, "int8", "xnnpack"), net.split("_")[0], log_ipc)
+
+
+@pytest.fixture
+def published(monkeypatch):
+    """Published points of the test's own."""
+
+    def make(*points):
+        monkeypatch.setattr(calibration, "counted_points", lambda: points)
+        for function in (calibration.leave_one_out, calibration.leave_kind_out):
+            function.cache_clear()
+
+    yield make
+    for function in (calibration.leave_one_out, calibration.leave_kind_out):
+        function.cache_clear()
+
+
 def test_every_published_point_of_an_emulated_core_was_counted():
     assert set(counting.wanted()) <= set(counting.stored_counts())
-    assert len(calibration.counted_samples()) >= 29
+    assert len(calibration.counted_points()) >= 35
 
 
 def test_leave_one_out_meets_its_target():
     figures = summary([o for o in calibration.leave_one_out() if not o.sample.left_out])
-    assert figures["points"] >= 29
+    assert figures["points"] >= 35
     assert figures["mean"] <= 0.085
     assert figures["within_15%"] >= 0.9
 
 
-def test_instructions_per_cycle_are_the_geometric_mean_over_networks():
-    stored = counting.stored_counts()
-    v1 = stored["mobilenet_v1", "float32", "kryo", "xnnpack"].total / (82 * 2.15e6)
-    v2 = stored["mobilenet_v2", "float32", "kryo", "xnnpack"].total / (49 * 2.15e6)
-    trust = calibration.instructions_per_cycle("kryo", "float32")
-    assert trust.ipc == pytest.approx(math.sqrt(v1 * v2))
-    assert trust.points == 2
-    predicted = {o.sample.net: o.predicted for o in calibration.leave_one_out() if o.sample.core == "kryo"}
-    assert predicted["mobilenet_v1"] == pytest.approx(82 * v1 / v2)
+def test_one_kind_of_network_gives_the_geometric_mean(published):
+    published(point("net_1", "kryo", math.log(1)), point("net_2", "kryo", math.log(4)))
+    fit = calibration._fit(calibration.counted_points())
+    assert math.exp(fit.of(("kryo", "int8", "xnnpack"))[0]) == pytest.approx(2)
+    # Each is predicted with the other's figure: 10 ms at 1 per cycle are 2.5 ms at 4 per cycle.
+    assert [outcome.predicted for outcome in calibration.leave_one_out()] == pytest.approx([2.5, 40])
+    assert calibration.leave_kind_out() == ()
+
+
+def test_what_a_kind_of_network_does_on_all_cores_is_told_from_the_cores(published):
+    cores = ("cortex-a72", "cortex-a73")
+    published(*(point(net, core, value) for core in cores for net, value in (("slow", 0.0), ("fast", 1.0))))
+    fit = calibration._fit(calibration.counted_points())
+    # Residuals are -0.5 and 0.5 of two points each, drawn to zero with the weight of two more.
+    assert fit.kinds == pytest.approx({"slow": -0.25, "fast": 0.25})
+    assert fit.of(("cortex-a72", "int8", "xnnpack"))[0] == pytest.approx(0.5)
+    slow, fast = (o.predicted for o in calibration.leave_kind_out() if o.sample.core == "cortex-a72")
+    assert (slow, fast) == pytest.approx((10 * math.exp(-1), 10 * math.exp(1)))
 
 
 def test_a_core_without_points_is_not_called_calibrated():
     trust = calibration.instructions_per_cycle("cortex-a53", "int8")
     assert trust.points == 0
-    assert trust.half > calibration.instructions_per_cycle("cortex-a53", "float32").half
+    assert trust.half > calibration.instructions_per_cycle("cortex-a72", "int8").half
 
 
 def test_a_damaged_file_of_counts(tmp_path, monkeypatch):
@@ -165,3 +196,32 @@ def test_own_measurements_go_before_emulation(emulated, model, monkeypatch, tmp_
     estimate = simulate.simulate(model, load_device("rpi4"))
     assert estimate.backend == "profile"
     assert "your own measurements" in estimate.notes[0]
+
+
+def test_the_emulate_command(emulated, model):
+    emulated()
+    arguments = ["devices", "emulate", str(model), "--device", "rpi4"]
+    result = CliRunner().invoke(app, [*arguments, "--device", "rpi5", "--repeat", "2", "--json"])
+    assert result.exit_code == 0
+    rows = json.loads(result.stdout)
+    assert [(row["device"], row["bit_equal"], row["spread"]) for row in rows] == [("rpi4", True, 0), ("rpi5", True, 0)]
+    text = CliRunner().invoke(app, arguments).stdout
+    assert "1.000 million instructions, LiteRT 1.4.0, one thread" in text
+    assert "bit-equal (3 inputs)" in text
+
+
+def test_the_emulate_command_fails_when_int8_outputs_differ(emulated, model):
+    emulated(host=b"\0" * 20)
+    result = CliRunner().invoke(app, ["devices", "emulate", str(model), "--device", "rpi4"])
+    assert result.exit_code == 1
+    assert "20 of 20 values differ" in result.output
+
+
+def test_validate_of_the_emulation():
+    document = json.loads(
+        CliRunner().invoke(app, ["devices", "validate", "--backend", "arm-emulation", "--json"]).stdout
+    )
+    assert document["backend"] == "arm-emulation"
+    assert document["summary"]["mean"] < document["macs_alone"]["mean"]
+    assert document["unseen_kind"]["mean"] > document["summary"]["mean"]
+    assert CliRunner().invoke(app, ["devices", "validate", "--backend", "gem5"]).exit_code == 2
