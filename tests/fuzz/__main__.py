@@ -9,6 +9,7 @@ import argparse
 import json
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -28,6 +29,7 @@ MOST_MB = 1024
 def main() -> int:
     """Run the parts that are asked for; print a table; 1 when anything failed."""
     options = _options()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that no child is left behind
     with tempfile.TemporaryDirectory(prefix="edgeface-fuzz-") as name, Worker() as worker:
         inputs = Path(options.inputs) if options.inputs else Path(name) / "inputs"
         if not options.inputs:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def make_inputs(folder: Path) -> None:
-    """`bundle/`, `other/` (a bundle of another mode), `run/` and `faces/` (four drawn people), 32 px, not trained."""
+    """`bundle/`, `other/` (a bundle of another mode), `run/` and `faces/` (four drawn people, 72 training photos)."""
     from edgeface.tensorflow_setup import quiet_tensorflow
 
     quiet_tensorflow()
@@ -23,7 +23,7 @@ def make_inputs(folder: Path) -> None:
     from edgeface.files import sha256
     from edgeface.models import build_network
 
-    draw_faces(folder / "faces", identities=4, images=8, val=0.25)
+    draw_faces(folder / "faces", identities=4, images=24, val=0.25)
     labels = load_dataset(folder / "faces").identities
     build = {"classes": len(labels), "size": 32, "width": 0.5, "blocks": [1, 0, 0, 0]}
     tf_keras.utils.set_random_seed(7)

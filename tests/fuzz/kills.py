@@ -45,13 +45,15 @@ def _kill_one(target: str, inputs: dict[str, str], folder: Path, rng: random.Ran
         arguments, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
     )
     assert process.stdout is not None
-    with selectors.DefaultSelector() as selector:
-        selector.register(process.stdout, selectors.EVENT_READ)
-        started = bool(selector.select(LONGEST_START)) and bool(process.stdout.peek(1))  # type: ignore[attr-defined]
-    if started:
-        time.sleep(rng.random() * SPREAD[target])
-    os.killpg(process.pid, signal.SIGKILL)  # the child's own group, which it leads
-    lines = process.communicate()[0].decode().split("\n")
+    try:
+        with selectors.DefaultSelector() as selector:
+            selector.register(process.stdout, selectors.EVENT_READ)
+            started = bool(selector.select(LONGEST_START)) and bool(process.stdout.peek(1))  # type: ignore[attr-defined]
+        if started:
+            time.sleep(rng.random() * SPREAD[target])
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)  # the child's own group, which it leads
+        lines = process.communicate()[0].decode().split("\n")
     return lines[:-1] if started else None
 
 
