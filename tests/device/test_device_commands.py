@@ -95,7 +95,9 @@ def test_bench_writes_its_files(app: typer.Typer, tiny_bundle: Path, tmp_path: P
     assert done.exit_code == 0, done.stderr
     assert json.loads(done.stdout) == json.loads(out.read_text())
     assert done.stderr == ""
-    assert table.read_text().count("| tiny-float32 |") == 2
+    rows = [line for line in table.read_text().splitlines() if line.startswith("| tiny-float32 |")]
+    assert len(rows) >= 2  # what it costs, and how it ran
+    assert "| cpu | measured |" in rows[0]
 
 
 def test_help_has_examples(app: typer.Typer) -> None:
