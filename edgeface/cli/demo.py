@@ -11,7 +11,7 @@ import typer
 
 from edgeface.cli.common import Json, Quiet, command, note, print_json
 
-IDENTITIES, IMAGES = 24, 100
+IDENTITIES, IMAGES = 22, 100
 
 
 def register(app: typer.Typer) -> None:

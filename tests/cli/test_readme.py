@@ -77,20 +77,6 @@ def test_the_road_in_the_readme_from_photos_to_an_answer(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_make_demo_learns_and_ends_with_a_table(tmp_path):
-    """What `make demo` runs after the installation: the int8 student on faces it has not seen."""
-    assert "$(BIN)/edgeface demo --out demo" in (ROOT / "Makefile").read_text(encoding="utf-8")
-    result = CliRunner().invoke(app, ["demo", "--out", str(tmp_path / "demo"), "--quiet"])
-    assert result.exit_code == 0, f"{result.output}\n{result.exception!r}"
-    accuracy = open_bundle(tmp_path / "demo" / "student-int8").accuracy
-    assert accuracy["images"] == 24 * 20
-    assert accuracy["after"] >= 0.8
-    assert "student-int8" in result.stdout
-    again = CliRunner().invoke(app, ["demo", "--out", str(tmp_path / "demo"), "--json", "--quiet"])
-    assert again.exit_code == 0, again.output
-
-
-@pytest.mark.slow
 def test_the_base_install_recognises_a_photo_without_tensorflow(tiny_bundle, tmp_path):
     """`pip install .` in a fresh environment, then the device-side command of the README."""
     draw_faces(tmp_path / "faces", identities=1, images=2)

@@ -99,6 +99,7 @@ def test_a_pruned_run_resumes_like_any_other(pruned, faces, teacher_run, student
                           importance="bn"))  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_pattern_lasts_through_both_ways_of_quantization(sparse, splits, samples):
     run = open_run(sparse.run)
     model = load_model(run)
@@ -136,6 +137,7 @@ def test_patterns_are_counted_along_the_last_axis():
     assert [round(Sparsity(0.8).at(n, 4).share, 4) for n in (1, 2, 3, 4)] == [0.4625, 0.7, 0.7875, 0.8]
 
 
+@pytest.mark.slow
 def test_a_speed_is_searched_by_measuring(student_run):
     """A device on which time follows the MACs: 1.6 times as fast is 1/1.6 of them."""
     first = open_run(student_run)

@@ -107,6 +107,7 @@ def test_converted_it_computes_what_was_simulated(quantized, student, splits, sa
     assert np.mean(np.argmax(raw, axis=1) == classes) > 0.95
 
 
+@pytest.mark.slow
 def test_batch_norm_folds_whatever_its_sign(student, samples):
     """A negative gamma turns a kernel's sign, and a small variance makes a large scale."""
     model = tf_keras.models.clone_model(student)
@@ -167,6 +168,7 @@ def test_same_seed_same_weights(start, lesson):
     assert all(np.array_equal(a, b) for a, b in zip(results[0][1], results[1][1], strict=True))
 
 
+@pytest.mark.slow
 def test_the_teacher_teaches(start, student, lesson, teacher_run):
     run = open_run(teacher_run)
     teacher = load_model(run)

@@ -63,6 +63,7 @@ def test_bundle_says_where_it_came_from_without_paths(outcome, student_run, face
     assert str(faces.parent) not in text
 
 
+@pytest.mark.slow
 def test_qat_with_a_teacher(student_run, teacher_run, tmp_path):
     out = tmp_path / "qat"
     request = Request(

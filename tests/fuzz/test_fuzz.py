@@ -35,6 +35,7 @@ def fuzz(inputs: Path, out: Path, **counts: int) -> tuple[subprocess.CompletedPr
     return done, json.loads(out.read_text())["parts"]
 
 
+@pytest.mark.slow
 def test_a_slice_of_the_fuzz_command(inputs: Path, tmp_path: Path) -> None:
     done, parts = fuzz(inputs, tmp_path / "counts.json", bundles=60, recipes=40, images=90, kills=4)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -27,6 +27,7 @@ def switched(tmp_path_factory):
     return job
 
 
+@pytest.mark.slow
 def test_a_resumed_run_with_every_switch_ends_like_an_uninterrupted_one(switched, tmp_path, monkeypatch):
     first = make_job(tmp_path / "run", recipe=SWITCHED)
     with monkeypatch.context() as patch:

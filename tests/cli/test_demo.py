@@ -1,0 +1,25 @@
+"""`make demo`, whole."""
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from edgeface.bundle import open_bundle
+from edgeface.cli import app
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.slow
+def test_make_demo_learns_and_ends_with_a_table(tmp_path):
+    """What `make demo` runs after the installation: the int8 student on faces it has not seen."""
+    assert "$(BIN)/edgeface demo --out demo" in (ROOT / "Makefile").read_text(encoding="utf-8")
+    result = CliRunner().invoke(app, ["demo", "--out", str(tmp_path / "demo"), "--quiet"])
+    assert result.exit_code == 0, f"{result.output}\n{result.exception!r}"
+    accuracy = open_bundle(tmp_path / "demo" / "student-int8").accuracy
+    assert accuracy["images"] == 22 * 20
+    assert accuracy["after"] >= 0.8
+    assert "student-int8" in result.stdout
+    again = CliRunner().invoke(app, ["demo", "--out", str(tmp_path / "demo"), "--json", "--quiet"])
+    assert again.exit_code == 0, again.output
