@@ -12,7 +12,7 @@ simulated.py  rows of devices that are not here
 document.py   the result document (described in RESULT.md);  notes.py  noise and explanations in it
 compare.py    two results and the conditions under which a change fails
 report.py     tables: text, Markdown, CSV;  page.py  page_style.py  the HTML page;  cells.py  figures as short texts
-memory.py  machine.py   what the process takes, and what it ran on
+memory.py     what the process takes
 
 simulate.py  one model on one simulated device -> estimate.py, by one of the backends:
 profile.py   effective rates of processor cores; vela.py  Ethos-U; mcu.py  TensorFlow Lite Micro

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from edgeface.bench import latency, machine
+from edgeface import machine
+from edgeface.bench import latency
 from edgeface.bench.document import MEASURED, Row
 from edgeface.bench.settings import Entry, Settings
 from edgeface.bench.workers import WorkerProcess

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from edgeface.bench import machine
+from edgeface import machine
 from edgeface.bench.document import MEASURED
 
 NOISY_SPREAD = 0.10

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import edgeface
-from edgeface.bench import host, latency, machine, notes, simulated
+from edgeface import machine
+from edgeface.bench import host, latency, notes, simulated
 from edgeface.bench.document import DEFINITIONS, FORMAT, MEASURED, VERSION, Row
 from edgeface.bench.settings import CPU, Entry, Settings, check, entries, entries_to_simulate, open_targets
 from edgeface.errors import UsageError

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from edgeface.bench import machine, targets
+from edgeface import machine
+from edgeface.bench import targets
 from edgeface.bench.latency import Plan
 from edgeface.errors import UsageError
 

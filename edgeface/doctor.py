@@ -13,9 +13,9 @@ from typing import Any
 
 from edgeface.errors import EdgeFaceError, MissingDependencyError
 from edgeface.interpreter import RUNTIMES, installed_runtimes
+from edgeface.machine import int8_dot_products
 
 OK, WARN, FAIL = "ok", "warn", "FAIL"
-_INT8_DOT_PRODUCTS = {"avx_vnni", "avx512_vnni", "amx_int8", "asimddp", "i8mm"}
 _OPENCV = ("opencv-python", "opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless")
 _EXTRAS = {
     "cryptography": ("signed bundles, encrypted galleries", "pip install 'edgeface[secure]'"),
@@ -39,7 +39,7 @@ class Check:
 
 
 def examine(machine: dict[str, Any], bundle: Path | None = None, threads: int = 1) -> Iterator[Check]:
-    """Every check, in the order of what depends on what. `machine` is what `bench.machine.describe` says.
+    """Every check, in the order of what depends on what. `machine` is what `edgeface.machine.describe` says.
 
     Yields as it goes; a check that cannot be made says so and the rest go on.
     """
@@ -125,7 +125,7 @@ def _runtimes() -> Iterator[Check]:
 def _processor(machine: dict[str, Any]) -> Iterator[Check]:
     features = machine["features"]
     yield Check("cpu", OK, f"{machine['cpu']}, {machine['cores']} cores; {', '.join(features) or 'features unknown'}")
-    dot = sorted(_INT8_DOT_PRODUCTS & set(features))
+    dot = int8_dot_products(features)
     if dot:
         yield Check("int8", OK, f"dot products in hardware ({', '.join(dot)}): int8 is the fast mode")
     elif features:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from edgeface.cli.common import Json, Quiet, command, note, print_json
+from edgeface.cli.common import Json, Quiet, command, note, print_json, progress_line
 
 
 @command
@@ -89,7 +87,7 @@ def _measure(targets: list[Path], options: tuple[Any, ...], *, quiet: bool) -> d
     devices, threads, runtime, data, split, runs, seconds, batch, per_op = options
     runtimes = tuple(name.strip() for name in runtime.split(",") if name.strip())
     settings = Settings(devices, threads, runtimes, data, split, batch, per_op, Plan(runs, seconds))
-    return measure(targets, settings, None if quiet else _progress())
+    return measure(targets, settings, progress_line(quiet))
 
 
 def _write(
@@ -133,22 +131,6 @@ def _numbers(text: str) -> tuple[int, ...]:
         return tuple(int(part) for part in text.split(","))
     except ValueError:
         raise UsageError(f"--threads {text!r}: give numbers, for instance 1 or 1,2,4") from None
-
-
-def _progress() -> Callable[[str, int, int], None] | None:
-    """A line with the part of the work, what is done and the time left, where a person is looking."""
-    if not sys.stderr.isatty():
-        return None
-    starts: dict[str, float] = {}
-
-    def show(what: str, done: int, total: int) -> None:
-        passed = time.monotonic() - starts.setdefault(what, time.monotonic())
-        left = f", {passed / (done - 1) * (total - done):.0f} s left" if done > 1 else ""
-        end = "\r\033[K" if done == total else ""
-        sys.stderr.write(f"\r{what}: {done} of {total}{left}\033[K{end}")
-        sys.stderr.flush()
-
-    return show
 
 
 def register(app: typer.Typer) -> None:

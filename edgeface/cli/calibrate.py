@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgeface.cli.common import DetectorModel, DetectorName, Json, Quiet, command, note, print_json, progress_line
+from edgeface.cli.common import Json, Quiet, command, note, print_json, progress_line
+from edgeface.cli.device_options import DetectorModel, DetectorName
 
 if TYPE_CHECKING:
     from edgeface.calibrate import Calibration

@@ -7,7 +7,6 @@ import json
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -15,8 +14,6 @@ import typer
 from edgeface.errors import EdgeFaceError, MissingDependencyError
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
-DetectorName = Annotated[str, typer.Option("--detector", help="cascade, yunet, or none for photos already cropped.")]
-DetectorModel = Annotated[Path | None, typer.Option("--detector-model", help="YuNet's .onnx file, for yunet.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only the result and errors.")]
 
 

@@ -30,9 +30,9 @@ def doctor(
 
         edgeface doctor bundles/door --json
     """
-    from edgeface.bench.machine import describe
     from edgeface.doctor import FAIL, OK, examine
     from edgeface.errors import GateFailed
+    from edgeface.machine import describe
 
     checks = []
     for check in examine(describe(), bundle, threads):

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgeface.cli.common import DetectorModel, DetectorName, Json, Quiet, command, note, print_json
+from edgeface.cli.common import Json, Quiet, command, note, print_json
+from edgeface.cli.device_options import DetectorModel, DetectorName
 from edgeface.cli.lfw import evaluate_lfw
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from edgeface.bench import document, host, machine, notes, report, targets
+from edgeface import machine
+from edgeface.bench import document, host, notes, report, targets
 from edgeface.bench.latency import Plan
 from edgeface.bench.runner import measure
 from edgeface.bench.settings import Settings
