@@ -65,7 +65,7 @@ def operators_with_weights(model: bytes) -> list[tuple[str, np.ndarray]]:
 def _layer_name(tensor: str) -> str:
     """The layer in a tensor's name such as 'squeezenext_1/quant_stem/Conv2D;...'."""
     parts = tensor.split(";")[0].split("/")
-    return parts[1] if len(parts) > 1 else parts[0]
+    return (parts[1] if len(parts) > 1 else parts[0]).removeprefix("quant_")
 
 
 def _is_edge(name: str, operator: Any, graph: Any) -> bool:

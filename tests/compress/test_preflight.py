@@ -30,7 +30,7 @@ def test_the_students_pass():
 
 
 def test_prelu_is_named_with_its_replacement():
-    with pytest.raises(UsageError, match=r"layer stem_prelu \(PReLU\).*--network mobilefacenet .* and 8 more layers"):
+    with pytest.raises(UsageError, match=r"layer stem_prelu \(PReLU\).*--network mobilefacenet .*and 8 more layers"):
         check_quantizable(mobilefacenet_prelu(3, size=32, bottlenecks=SMALL))
 
 
