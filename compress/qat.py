@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from edgeface.compress.qat_model import set_kernel_ranges
+from edgeface.compress.qat_model import set_input_range, set_kernel_ranges
 from edgeface.errors import RecipeError, RunError, UsageError
 from edgeface.face_input import FaceInput
 from edgeface.metrics import top_k
@@ -123,6 +123,7 @@ def fine_tune(quantized: tf_keras.Model, lesson: Lesson, plan: Plan, *, quiet: b
             if epoch:
                 losses = _epoch(lesson, plan, epoch - 1, steps[frozen], optimizer, bar)
                 set_kernel_ranges(quantized)
+                set_input_range(quantized, lesson.face_input.value_range)
             logits = outputs_over(predictor, lesson.validation, lesson.face_input)["logits"]
             accuracy = top_k(logits, lesson.validation.labels)
             rows.append({"epoch": epoch, "frozen": frozen, "val_accuracy": accuracy, **losses})

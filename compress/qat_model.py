@@ -62,7 +62,7 @@ def fake_quantized(
         quantized = quantize_apply(marked, scheme_for(flat))
     embedding, logits = quantized.outputs
     quantized = tf_keras.Model(quantized.input, {"embedding": embedding, "logits": logits}, name=model.name)
-    _set_input_range(quantized, value_range)
+    set_input_range(quantized, value_range)
     set_activation_ranges(quantized, _calibrated(quantized, model, images) if ranges is None else ranges)
     set_kernel_ranges(quantized)
     return quantized
@@ -110,7 +110,8 @@ def set_kernel_ranges(quantized: tf_keras.Model) -> None:
                 named[f"{kind}_min"].assign(-largest)
 
 
-def _set_input_range(quantized: tf_keras.Model, value_range: tuple[float, float]) -> None:
+def set_input_range(quantized: tf_keras.Model, value_range: tuple[float, float]) -> None:
+    """Set the range of the input to `calibration.input_range`. Training steps move it with what the images hold."""
     for layer in quantized.layers:
         found = _range_of(layer) if isinstance(layer, QuantizeLayer) else None
         for variable, limit in zip(found or (), input_range(value_range), strict=False):

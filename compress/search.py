@@ -81,7 +81,7 @@ def search(request: Request) -> dict[str, Any]:
     _decide(request, tries)
     fitting = [row for row in tries if row["accuracy"] is not None and not request.budget.broken(row)]
     chosen = max(fitting, key=lambda row: (row["accuracy"], -row["size"], row["keep"]), default=None)
-    nearest = chosen or min(tries, key=lambda row: (request.budget.distance(row), -row["keep"], row["mode"]))
+    nearest = chosen or _nearest(tries, request.budget)
     result = {
         "format": FORMAT,
         "version": VERSION,
@@ -106,8 +106,20 @@ def check_fits(result: dict[str, Any], budget: Budget) -> None:
     """Raise GateFailed, naming what came nearest, when nothing fitted."""
     if result["chosen"] is None:
         nearest = next(row for row in result["tries"] if row["try"] == result["nearest"])
-        broken = ", ".join(clause.text for clause in budget.broken(nearest))
-        raise GateFailed(f"nothing fits the budget; {nearest['try']} came nearest and breaks {broken}")
+        untrained = nearest["accuracy"] is None
+        broken = ", ".join(clause.text for clause in (budget.shape() if untrained else budget).broken(nearest))
+        left = "; it was not trained, so its accuracy is not known" if untrained else ""
+        raise GateFailed(f"nothing fits the budget; {nearest['try']} came nearest and breaks {broken}{left}")
+
+
+def _nearest(tries: list[dict[str, Any]], budget: Budget) -> dict[str, Any]:
+    """The try that breaks the budget least: of those that were trained, or of all by shape when no shape holds it."""
+    shape = budget.shape()
+    trained = [row for row in tries if row["accuracy"] is not None and not shape.broken(row)]
+    if trained:
+        return min(trained, key=lambda row: (budget.distance(row), -row["keep"], row["mode"]))
+    possible = [row for row in tries if not row["problem"]]
+    return min(possible, key=lambda row: (shape.distance(row), -row["keep"], row["mode"]))
 
 
 def _check(request: Request) -> None:

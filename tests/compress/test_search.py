@@ -94,6 +94,31 @@ def test_all_tries_what_is_left(decide):
     assert verdicts["keep-0.25-int8"] == "fits"
 
 
+def test_nearest(tmp_path):
+    def row(keep: float, size: float, drop: float | None) -> dict:
+        accuracy = None if drop is None else 0.9 - drop / 100
+        name = f"keep-{keep:g}-int8"
+        return {
+            "try": name,
+            "keep": keep,
+            "mode": "int8",
+            "size": size,
+            "drop": drop,
+            "accuracy": accuracy,
+            "problem": None,
+        }
+
+    budget = parse_budget("size<=500B, drop<=1")
+    tries = [row(1.0, 1000, 0.0), row(0.5, 500, 4.0), row(0.25, 300, 2.0)]
+    assert room._nearest(tries, budget)["keep"] == 0.25  # a drop of 2 is nearer to 1 than one of 4
+    # No shape holds the size: the smallest comes nearest, though its accuracy is not known.
+    tries = [row(1.0, 1000, 0.0), row(0.5, 700, None), row(0.25, 600, None)]
+    assert room._nearest(tries, budget)["keep"] == 0.25
+    result = {"chosen": None, "nearest": "keep-0.25-int8", "tries": tries}
+    with pytest.raises(GateFailed, match=r"keep-0\.25-int8 came nearest and breaks size<=500B; it was not trained"):
+        check_fits(result, budget)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
