@@ -80,7 +80,9 @@ def emulate(
     model: Annotated[Path, typer.Argument(help="A model (.tflite) or a bundle.")],
     device: Annotated[list[str], typer.Option(help="The device; may be repeated.")],
     images: Annotated[int, typer.Option(min=1, help="Inferences whose outputs are compared with this machine's.")] = 3,
-    repeat: Annotated[int, typer.Option(min=1, help="Emulate so many times; the instruction counts' spread.")] = 1,
+    repeat: Annotated[
+        int, typer.Option(min=1, help="Emulate so many times more: the spread of the instruction counts.")
+    ] = 1,
     as_json: Json = False,
 ) -> None:
     """Run the real Arm kernels on emulated devices: instructions by class, memory traffic, outputs, latency.
@@ -102,8 +104,8 @@ def emulate(
     boards = [load_device(name) for name in device]
     rows = []
     for board in boards:
-        runs = [run(path, board, images=images if number == 0 else min(images, 3)) for number in range(repeat)]
-        rows.append(_row(runs))
+        again = [run(path, board) for _ in range(repeat if repeat > 1 else 0)]
+        rows.append(_row(run(path, board, images=images), again))
     if as_json:
         print_json(rows)
     else:
@@ -122,17 +124,16 @@ def _model(path: Path) -> Path:
     return open_bundle(path).model_path
 
 
-def _row(runs: list[Any]) -> dict[str, Any]:
-    """The first run's estimate, and how far the instruction counts of all runs lie apart."""
+def _row(first: Any, again: list[Any]) -> dict[str, Any]:
+    """The first run's estimate, and how far the instruction counts of the others, equal runs, lie apart."""
     import dataclasses
 
-    first = runs[0]
     row = {**dataclasses.asdict(first), "spread": None, "bit_equal": None}
     if "instructions" in first.details:
-        totals = [run.details["instructions"] for run in runs]
+        totals = [run.details["instructions"] for run in again]
         outputs = first.details["outputs"]
         same = outputs["host"].get(outputs["emulated"])
-        row["spread"] = (max(totals) - min(totals)) / totals[0] if len(runs) > 1 else None
+        row["spread"] = (max(totals) - min(totals)) / totals[0] if totals else None
         row["bit_equal"] = same["bit_equal"] if same else None
     return row
 
