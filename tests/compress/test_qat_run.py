@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from edgeface.bundle import open_bundle
+from edgeface.embedder import Recognizer
 from edgeface.errors import RunError, UsageError
 from edgeface.tensorflow_setup import quiet_tensorflow
 
@@ -41,9 +42,12 @@ def test_its_own_float_network_teaches(trained):
     assert open_bundle(trained.bundle).source["quantization"]["self_distill"] is True
 
 
-def test_it_reloads_to_the_same_model(trained, tmp_path):
+def test_it_reloads_to_the_same_model(trained, splits, tmp_path):
     again = quantize(Request(trained.run, "qat", out=tmp_path / "again", calibration=64, plan=Plan(0), quiet=True))
-    assert open_bundle(again.bundle).model_sha256 == open_bundle(trained.bundle).model_sha256
+    # Not the bytes: a tensor's name counts the networks that were made in this process.
+    first, second = (Recognizer(one.bundle).logits(splits[1].images, prepared=True) for one in (trained, again))
+    np.testing.assert_array_equal(first, second)
+    assert again.bytes == pytest.approx(trained.bytes, abs=64)
     assert again.training == []
     assert [step["step"] for step in again.chain] == ["student", "trained for int8", "qat"]
 
