@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import edgeface
-from edgeface.bench import machine
+from edgeface import machine
 from edgeface.bench.reproduction.plan import KINDS, Plan, PlannedRun, bundle_name, read_plans, state_of
 from edgeface.bench.reproduction.score import read_score
 from edgeface.bench.reproduction.speed import read_speed, speed_of
