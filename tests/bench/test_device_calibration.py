@@ -134,9 +134,10 @@ def test_a_rebuilt_network_is_as_stored_and_runs(tmp_path, dtype):
         interpreter.set_tensor(image["index"], np.zeros(image["shape"], image["dtype"]))
         interpreter.invoke()
     (output,) = interpreter.get_output_details()
-    values = interpreter.get_tensor(output["index"]).astype(float)
-    total = values.sum() if dtype == "float32" else (values + 128).sum() / 256
-    assert total == pytest.approx(1.0, abs=0.25)  # softmax; int8 rounds a thousand of them
+    values = interpreter.get_tensor(output["index"])
+    assert (values.dtype, values.shape) == (np.dtype(dtype), (1, 1000))
+    if dtype == "float32":
+        assert values.sum() == pytest.approx(1.0)  # softmax
 
 
 @pytest.mark.slow
