@@ -16,10 +16,10 @@ demo: install
 	$(BIN)/edgeface demo --out demo
 
 test: install
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 test-fast: install
-	$(BIN)/python -m pytest -n auto --dist loadfile -m 'not slow'
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder -m 'not slow'
 
 # Hostile files and kill -9 from a fixed seed; about an hour on 2 cores, most of it in the kills.
 fuzz: install
