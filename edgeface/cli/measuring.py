@@ -8,9 +8,10 @@ from pathlib import Path
 
 def fps_of_bundles(paths: Sequence[Path], device: str = "cpu", threads: int = 1) -> list[float | None]:
     """Frames a second of each bundle, measured in one interleaved run; None for one that does not fit the device."""
-    from edgeface.bench.runner import Settings, measure
+    from edgeface.bench.runner import measure
+    from edgeface.bench.settings import Settings
 
-    rows = measure(list(paths), Settings(device=device, threads=threads))["rows"]
+    rows = measure(list(paths), Settings(devices=(device,), threads=(threads,), batch=0))["rows"]
     return [row["fps"] for row in rows]
 
 
