@@ -58,6 +58,7 @@ def test_the_road_in_the_readme_from_photos_to_an_answer(tmp_path, monkeypatch):
     draw_faces(Path("drawn"), identities=4, images=30, val=0)
     shutil.copytree("drawn/train", "photos")
     shutil.copy("photos/person_00/0000.jpg", "photo.jpg")
+    printed = {}
     for line in ROAD:
         arguments = shlex.split(line)[1:]
         if arguments[0] == "train":
@@ -68,7 +69,9 @@ def test_the_road_in_the_readme_from_photos_to_an_answer(tmp_path, monkeypatch):
             arguments += ["--runs", "30", "--seconds", "1"]
         result = CliRunner().invoke(app, arguments)
         assert result.exit_code == 0, f"{line}\n{result.output}\n{result.exception!r}"
-    assert re.search(r"photo.jpg: person_0\d", result.stdout)
+        printed[arguments[0]] = result.stdout
+    assert re.search(r"photo.jpg: person_0\d", printed["predict"])
+    assert "ann" in printed["identify"]
     assert open_bundle("bundles/door").mode == "qat"
     block = re.search(r"```python\n(.*?)```", README, re.DOTALL)
     shutil.copy("photos/person_01/0000.jpg", "other.jpg")
