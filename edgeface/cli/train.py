@@ -8,9 +8,10 @@ from typing import Annotated, Any
 import typer
 
 from edgeface.cli.common import Json, Quiet, command, note, print_json
+from edgeface.errors import UsageError
 
 app = typer.Typer(
-    help="Train the teacher or a student from scratch. Ctrl-C once saves; --resume goes on to the same result.",
+    help="Train the teacher or a student. Ctrl-C once saves; --resume goes on to the same result.",
     no_args_is_help=True,
 )
 
@@ -25,6 +26,9 @@ Set = Annotated[
 ]
 Seed = Annotated[int, typer.Option(help="Seed of weights, order, augmentation and dropout.", min=0)]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on where the run in --out was stopped.")]
+Init = Annotated[
+    Path | None, typer.Option(help="Begin with this run's weights (same network, same people), not with random ones.")
+]
 Precision = Annotated[str | None, typer.Option(help="float32 or bf16; overrides the recipe.")]
 Strategy = Annotated[str, typer.Option(help="auto, mirrored (all local GPUs) or multiworker (TF_CONFIG).")]
 Strict = Annotated[bool, typer.Option("--strict", help="Refuse the dataset when one image of it cannot be used.")]
@@ -39,6 +43,7 @@ def teacher(
     overrides: Set = None,
     seed: Seed = 0,
     resume: Resume = False,
+    init: Init = None,
     precision: Precision = None,
     strategy: Strategy = "auto",
     strict: Strict = False,
@@ -57,7 +62,7 @@ def teacher(
     """
     options = {"recipe": recipe, "overrides": overrides, "precision": precision}
     request = {"seed": seed, "resume": resume, "strategy": strategy, "strict": strict, "quiet": quiet}
-    _train("teacher", data, out or Path("runs/teacher"), options, request, as_json)
+    _train("teacher", data, out or Path("runs/teacher"), init, options, request, as_json)
 
 
 @app.command()
@@ -76,6 +81,7 @@ def student(
     overrides: Set = None,
     seed: Seed = 0,
     resume: Resume = False,
+    init: Init = None,
     precision: Precision = None,
     strategy: Strategy = "auto",
     strict: Strict = False,
@@ -93,12 +99,16 @@ def student(
         edgeface train student photos/ --network mobilefacenet --set size=112
 
         edgeface train student photos/ --teacher runs/teacher --set distillation.views=0
+
+        edgeface train student photos/ --init runs/student-1.0 --teacher runs/teacher --out runs/longer
     """
+    if init and (width is not None or network != "squeezenext_23v5"):
+        raise UsageError("--init: the network is that of the run; leave out --width and --network")
     name = f"student-{width or 1.0:.1f}" if network == "squeezenext_23v5" else network
     options = {"recipe": recipe, "overrides": overrides, "precision": precision}
     request = {"seed": seed, "resume": resume, "strategy": strategy, "strict": strict, "quiet": quiet}
     request |= {"network": network, "width": width, "teacher": teacher}
-    _train("student", data, out or Path("runs") / name, options, request, as_json)
+    _train("student", data, out or Path("runs") / name, init, options, request, as_json)
 
 
 @app.command()
@@ -139,7 +149,9 @@ def speed(
         print(f"cached teacher outputs make a step {result['cached_over_live']:.2f} times as fast as a live teacher")
 
 
-def _train(role: str, data: Path, out: Path, options: dict[str, Any], request: dict[str, Any], as_json: bool) -> None:
+def _train(
+    role: str, data: Path, out: Path, init: Path | None, options: dict[str, Any], request: dict[str, Any], as_json: bool
+) -> None:
     from edgeface.recipe import load_recipe
     from edgeface.tensorflow_setup import quiet_tensorflow
     from edgeface.train.recipes import read_resumed, recipe_path
@@ -154,7 +166,10 @@ def _train(role: str, data: Path, out: Path, options: dict[str, Any], request: d
         recipe = load_recipe(path, role, sets)
     quiet_tensorflow()
     from edgeface.train.session import Request, train
+    from edgeface.train.warm_start import warm_start
 
+    if init:
+        request["start"] = warm_start(init, data, teacher=role == "teacher")
     outcome = train(Request(data=data, out=out, recipe=recipe, recipe_name=name, **request))
     if as_json:
         print_json({"run": str(outcome.run), "stopped": outcome.stopped, **outcome.figures})
