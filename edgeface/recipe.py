@@ -109,15 +109,6 @@ class Recipe:
         """Epochs over all stages."""
         return sum(stage.epochs for stage in self.stages)
 
-    def cost(self, stage: Stage) -> float:
-        """What a step of a stage costs against one on whole images, nearly: the share of its pixels."""
-        return ((stage.size or self.size) / self.size) ** 2
-
-    @property
-    def epoch_costs(self) -> list[float]:
-        """The cost of a step in each epoch over all stages."""
-        return [self.cost(stage) for stage in self.stages for _ in range(stage.epochs)]
-
 
 def load_recipe(path: Path, role: str, overrides: list[str] | None = None, base: Recipe | None = None) -> Recipe:
     """Read a recipe for `role` ('teacher' or 'student') and apply overrides such as 'stage1.epochs=20'.

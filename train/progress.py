@@ -13,17 +13,16 @@ LOG_SECONDS = 30.0
 
 
 class Bar:
-    """A bar over `total` steps (or their costs), `done` of which are behind us. Use as a context manager."""
+    """A bar over `total` steps, `done` of which are behind us. Use as a context manager."""
 
-    def __init__(self, total: float, *, done: float = 0, quiet: bool = False):
+    def __init__(self, total: int, *, done: int = 0, quiet: bool = False):
         self.total, self.done, self.quiet = total, done, quiet
         self.started, self.first, self.last_line = time.monotonic(), done, time.monotonic()
         self.live = None
         if sys.stderr.isatty() and not quiet:
             columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"))
             self.live = Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True)
-            self.task = self.live.add_task("", total=total)
-            self.live.update(self.task, completed=done)
+            self.task = self.live.add_task("", total=total, completed=done)
 
     def __enter__(self) -> Bar:
         if self.live:
@@ -34,14 +33,14 @@ class Bar:
         if self.live:
             self.live.stop()
 
-    def advance(self, text: str, cost: float = 1.0) -> None:
-        """One step further, of `cost` times a usual step's time; `text` says what is going on."""
-        self.done += cost
+    def advance(self, text: str) -> None:
+        """One step further; `text` says what is going on."""
+        self.done += 1
         if self.live:
             self.live.update(self.task, completed=self.done, description=text)
         elif not self.quiet and time.monotonic() - self.last_line >= LOG_SECONDS:
             self.last_line = time.monotonic()
-            self.say(f"{text}  {100 * self.done / self.total:.0f} %, {self.eta()} left")
+            self.say(f"{text}  {100 * self.done // self.total} %, {self.eta()} left")
 
     def say(self, text: str) -> None:
         """A line that stays."""
@@ -53,7 +52,7 @@ class Bar:
     def eta(self) -> str:
         """Time left at the pace so far, as h:mm:ss."""
         made = self.done - self.first
-        if made <= 0:
+        if not made:
             return "?"
         left = int((time.monotonic() - self.started) / made * (self.total - self.done))
         return f"{left // 3600}:{left // 60 % 60:02d}:{left % 60:02d}"

@@ -72,12 +72,11 @@ def fit(job: Job, *, resume: bool) -> Place:
     place = checkpoints.restore() if resume else Place()
     log = MetricsLog(job.out, place) if is_chief(job.strategy) else None
     per_epoch = steps_per_epoch(len(job.train), job.recipe.batch_size)
-    epochs = sum(stage.epochs for stage in job.recipe.stages[: place.stage]) + place.epoch
-    costs = [cost for cost in job.recipe.epoch_costs for _ in range(per_epoch)]
-    done = sum(costs[: epochs * per_epoch + place.step])
+    done = sum(stage.epochs for stage in job.recipe.stages[: place.stage]) + place.epoch
     predictor = make_predictor(job.learner.model)
+    total = per_epoch * job.recipe.epochs
     saved = time.monotonic()
-    with Bar(sum(costs), done=done, quiet=job.quiet) as bar, _one_interrupt(job, bar):
+    with Bar(total, done=done * per_epoch + place.step, quiet=job.quiet) as bar, _one_interrupt(job, bar):
         while place.stage < len(job.recipe.stages) and not job.stopped:
             stage = job.recipe.stages[place.stage]
             if place.epoch == 0 and place.step == 0:
@@ -116,7 +115,6 @@ def _epoch(job: Job, stage: Stage, step: Callable, place: Place, per_epoch: int,
         lambda context: training_batches(job.train, job.face_input, stage, order[place.step :], table, teacher, context)
     )
     started, first = time.monotonic(), place.step
-    cost = recipe.cost(stage)
     for batch in batches:
         at = place.epoch * per_epoch + place.step
         learner.optimizer.learning_rate = learning_rate(recipe, stage, at, stage.epochs * per_epoch, place.steps_before)
@@ -134,7 +132,7 @@ def _epoch(job: Job, stage: Stage, step: Callable, place: Place, per_epoch: int,
             place.sums[name] = place.sums.get(name, 0.0) + value
         rate = (place.step - first) * recipe.batch_size / (time.monotonic() - started)
         named = " ".join(f"{name} {total / place.step:.3f}" for name, total in place.sums.items())
-        bar.advance(f"stage {place.stage} epoch {place.epoch + 1}/{stage.epochs}  {named}  {rate:.0f} images/s", cost)
+        bar.advance(f"stage {place.stage} epoch {place.epoch + 1}/{stage.epochs}  {named}  {rate:.0f} images/s")
         if job.stopped and place.step < per_epoch:
             return False
     return True

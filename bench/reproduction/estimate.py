@@ -34,10 +34,10 @@ def seconds_left(out: Path, plan: Plan, runs: Sequence[PlannedRun], images: int,
             stored |= views.keys()
         seconds = 0.0
         if state.name != "finished":
-            shown = images // recipe.batch_size * recipe.batch_size
-            seconds = sum(recipe.epoch_costs[state.epochs :]) * shown / speed.training[run.network]
+            shown = (recipe.epochs - state.epochs) * (images // recipe.batch_size) * recipe.batch_size
+            seconds = shown / speed.training[run.network]
             if run.teacher and recipe.distillation.views == 0:
-                seconds += (recipe.epochs - state.epochs) * shown / speed.forward
+                seconds += shown / speed.forward
             seconds += sum(count for key, count in views.items() if key not in stored) * images / speed.forward
             stored |= views.keys()
         if run.quantize == "qat" and not (out / "bundles" / f"{run.key}-qat" / "bundle.json").is_file():

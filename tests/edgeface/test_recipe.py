@@ -100,8 +100,3 @@ def test_every_field_is_explained():
             if not is_dataclass(getattr(kind(), item.name)):
                 assert f"  {item.name} = " in text
                 assert item.metadata["help"] in text
-
-
-def test_an_epoch_on_smaller_images_counts_by_its_pixels(write):
-    recipe = load_recipe(write("size = 96\n[stage0]\nepochs = 2\nsize = 48\n[stage1]\nepochs = 1\n"), "student")
-    assert recipe.epoch_costs == [0.25, 0.25, 1.0]
