@@ -38,7 +38,6 @@ class Stage:
     pre_logit_norm: float = _option(0.0, "Weight of the mean L1 norm of the pre-logits.")
     hard_instance_mining: bool = _option(False, "Samples under 0.7 of the batch's largest cross-entropy count 0.1.")
     triplet: float = _option(0.0, "Weight of the batch-hard triplet loss (Hermans et al. 2017), margin 1.")
-    size: int = _option(0, "Side that images are shrunk to in this stage, pixels, for quicker steps; 0: not at all.")
 
 
 @dataclass(frozen=True)
@@ -256,14 +255,6 @@ def _check(recipe: Recipe, where: str) -> None:
         name = f"stage{number}"
         require(stage.epochs >= 0, f"{name}.epochs must not be negative")
         require(stage.learning_rate > 0, f"{name}.learning_rate must be above 0")
-        require(
-            stage.size == 0 or 32 <= stage.size <= recipe.size,
-            f"{name}.size = {stage.size} must be 0 or lie within 32..{recipe.size}, the recipe's size",
-        )
-        require(
-            stage.size in (0, recipe.size) or recipe.distillation.views > 0,
-            f"{name}.size shrinks the student's images, but a live teacher needs them whole; set distillation.views",
-        )
         weights = (stage.center_loss, stage.pre_logit_norm, stage.triplet)
         require(min(weights) >= 0, f"{name}: the weight of a loss must not be negative")
         require(

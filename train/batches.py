@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import cv2
 import numpy as np
 import tensorflow as tf
 
@@ -111,13 +110,6 @@ def to_network(images: tf.Tensor, face_input: FaceInput) -> tf.Tensor:
     return tf.cast(images, tf.float32) * ((high - low) / 255.0) + low
 
 
-def shrunk(images: np.ndarray, side: int) -> np.ndarray:
-    """Square images (batch, n, n, 3) averaged down to (batch, side, side, 3); as they are when they have that side."""
-    if images.shape[1] == side:
-        return images
-    return np.stack([cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA) for image in images])
-
-
 def training_batches(
     data: Images,
     face_input: FaceInput,
@@ -139,19 +131,17 @@ def training_batches(
         first = context.input_pipeline_id * local
         order = parts[:, first : first + local].reshape(len(order) * local, -1)
 
-    side = stage.size or face_input.size
-
     def rows() -> Iterator[dict[str, np.ndarray]]:
         for index in order:
             images = augment.augment(
                 data.images[index], table[index], basic=stage.basic_augmentation, seaweed=stage.seaweed
             )
-            row = {"image": shrunk(images, side), "label": data.labels[index]}
+            row = {"image": images, "label": data.labels[index]}
             if teacher is not None:
                 row["teacher_embedding"], row["teacher_logits"] = teacher[0][index], teacher[1][index]
             yield row
 
-    batch = order.shape[1]
+    batch, side = order.shape[1], face_input.size
     signature = {
         "image": tf.TensorSpec((batch, side, side, 3), tf.float32),
         "label": tf.TensorSpec((batch,), tf.int32),

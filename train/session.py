@@ -187,11 +187,8 @@ def _network(request: Request, classes: int, per_epoch: int) -> tuple[str, dict[
     if request.start:
         return request.start.network, {**build, **request.start.shape}
     if request.network is None and request.width is None:
-        for field, size in (("size", recipe.size), *((f"stage{n}.size", s.size) for n, s in enumerate(recipe.stages))):
-            if 0 < size < SMALLEST_SIZE:
-                raise UsageError(
-                    f"the teacher needs images of {SMALLEST_SIZE} px or more: --set {field}={SMALLEST_SIZE}"
-                )
+        if recipe.size < SMALLEST_SIZE:
+            raise UsageError(f"the teacher needs images of {SMALLEST_SIZE} px or more: --set size={SMALLEST_SIZE}")
         return "inception_resnet_v1", build
     network = request.network or STUDENTS[0]
     if network not in STUDENTS:

@@ -103,8 +103,7 @@ def make_step(learner: Learner, stage: Stage, strategy: tf.distribute.Strategy) 
     def replica_step(batch: Batch, seed: tf.Tensor) -> Batch:
         replica = tf.distribute.get_replica_context().replica_id_in_sync_group
         with tf.GradientTape() as tape:
-            # `call` itself, since a stage may shrink its images and calling the model insists on the recipe's size.
-            embedding = trunk.call(batch["image"], training=True)
+            embedding = trunk(batch["image"], training=True)
             # Keras' own dropout keeps hidden state that a checkpoint does not hold; this follows from the step alone.
             seeds = tf.random.experimental.stateless_fold_in(seed, replica)
             kept = tf.nn.experimental.stateless_dropout(embedding, recipe.dropout, seeds)

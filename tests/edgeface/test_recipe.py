@@ -68,8 +68,6 @@ def test_role_tables_override_the_common_ones_and_set_overrides_both(write):
         ("stage1.epochs = 1\nstage1.learning_rate = nan", "learning_rate"),
         ("augmentation.rotation = 95\nstage1.epochs = 1", "rotation"),
         ("head = 'cosface'\nstage1.epochs = 1", "arcface"),
-        ("size = 96\nstage1.epochs = 1\nstage1.size = 112", "stage1.size = 112 must be 0 or lie within 32..96"),
-        ("stage1.epochs = 1\nstage1.size = 64\ndistillation.views = 0", "live teacher"),
         ("average_decay = 1.0\nstage1.epochs = 1", "average_decay"),
     ],
 )

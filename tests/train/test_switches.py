@@ -1,4 +1,4 @@
-"""Recipe switches beyond the reference system: averages, ArcFace, balanced batches, smaller images in a stage."""
+"""Recipe switches beyond the reference system: moving averages, ArcFace's margin, balanced batches."""
 
 import json
 import math
@@ -12,13 +12,12 @@ from edgeface.models import squeezenext_23v5
 from edgeface.recipe import Recipe, Stage
 from edgeface.train import losses, trainer
 from edgeface.train.averaging import deployed, exported_kernel, move_averages, move_norm, moving_variable
-from edgeface.train.batches import epoch_order, generator_for, grouping, shrunk, training_batches
+from edgeface.train.batches import epoch_order, generator_for, grouping
 from edgeface.train.evaluate import make_predictor, outputs_over
 
 import tensorflow as tf  # isort: skip
 
 SWITCHED = replace(RECIPE, average_decay=0.8, head="arcface", arcface_scale=16.0, balanced_batches=True)
-GROWING = replace(RECIPE, stage0=replace(RECIPE.stage0, size=16))
 
 
 @pytest.fixture(scope="module")
@@ -147,26 +146,3 @@ def test_a_recipe_orders_its_batches_by_stage_and_switch():
     assert grouping(Recipe(), plain) == {"images_per_identity": 1, "balanced": False}
     assert grouping(Recipe(), triplet) == {"images_per_identity": 4, "balanced": False}
     assert grouping(Recipe(balanced_batches=True), plain) == {"images_per_identity": 4, "balanced": True}
-
-
-def test_shrunk_images_are_averages_of_their_pixels():
-    image = np.arange(16, dtype=np.float32).reshape(1, 4, 4, 1) * np.ones((1, 1, 1, 3), np.float32)
-    # The first square holds 0, 1, 4 and 5.
-    np.testing.assert_allclose(shrunk(image, 2)[0, :, :, 0], [[2.5, 4.5], [10.5, 12.5]])
-    assert shrunk(image, 4) is image
-
-
-def test_a_stage_on_smaller_images_trains_on_them_and_the_next_on_whole_ones(tmp_path):
-    seen = []
-
-    def note_sizes(*arguments):
-        batches = training_batches(*arguments)
-        seen.append(batches.element_spec["image"].shape[1])
-        return batches
-
-    job = make_job(tmp_path / "run", recipe=GROWING)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trainer, "training_batches", note_sizes)
-        trainer.fit(job, resume=False)
-    assert seen == [16, 32, 32, 32]
-    assert json.loads((job.out / "run.json").read_text())["figures"]["val_accuracy"] > 0.5
