@@ -3,11 +3,14 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from edgeface.cli import app
 from edgeface.data.synthetic import draw_faces
+from edgeface.models import load_model
+from edgeface.run import open_run
 
 QUICK = ["--set", "stage0.epochs=0", "--set", "stage1.epochs=1", "--set", "stage2.epochs=0", "--set", "size=48",
          "--set", "batch_size=8", "--set", "distillation.views=1", "--quiet"]  # fmt: skip
@@ -85,6 +88,8 @@ def test_train_eval_and_resume_from_the_command_line(faces, tmp_path):
             ["train", "student", "{faces}", "--network", "mobilefacenet", "--width", "2", "--set", "batch_size=8"],
             "mobilefacenet has one width",
         ),
+        (["train", "student", "{faces}", "--init", "{missing}"], "no such run"),
+        (["train", "student", "{faces}", "--init", "{missing}", "--width", "2"], "leave out --width"),
         (["eval", "{missing}", "{faces}"], "no such folder"),
     ],
 )
@@ -135,6 +140,26 @@ def test_mobilefacenet_trains_like_any_student(faces, tmp_path):
     assert json.loads((out / "run.json").read_text())["network"] == "mobilefacenet"
     scored = run("eval", out, faces, "--json")
     assert json.loads(scored.stdout)["top1"] == pytest.approx(json.loads(trained.stdout)["val_accuracy"])
+
+    longer = tmp_path / "longer"
+    still = run(
+        "train", "student", faces, "--init", out, "--out", longer, *QUICK, "--set", "stage1.learning_rate=1e-12"
+    )
+    assert still.exit_code == 0, still.stderr
+    about = json.loads((longer / "run.json").read_text())
+    assert (about["network"], about["init"]["run"]) == ("mobilefacenet", str(out.resolve()))
+    begun, gone_on = (load_model(open_run(folder)).get_layer("logits").get_weights() for folder in (out, longer))
+    for one, other in zip(begun, gone_on, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+
+    wrong = run("train", "teacher", faces, "--init", out, "--out", tmp_path / "no", *QUICK, "--set", "size=75")
+    assert wrong.exit_code == 2
+    assert "edgeface train student" in wrong.stderr
+    people = tmp_path / "people"
+    draw_faces(people, identities=2, images=10, size=112)
+    wrong = run("train", "student", people, "--init", out, "--out", tmp_path / "no", *QUICK)
+    assert wrong.exit_code == 2
+    assert "other identities" in wrong.stderr
 
 
 @pytest.mark.slow
