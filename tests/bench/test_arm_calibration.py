@@ -185,8 +185,10 @@ def test_simulate_uses_the_emulator_when_it_can_and_says_when_not(emulated, mode
     without = simulate.simulate(model, rpi4)
     assert without.backend == "profile"
     assert without.notes[0].startswith("by the profile: arm emulation")
-    emulated(EmulatorError("small.tflite: the emulator was killed by SIGKILL; run it again"))
-    assert "killed by SIGKILL" in simulate.simulate(model, rpi4).notes[0]
+    emulated(EmulatorError(f"{model}: the emulator was killed by SIGKILL; run it again"))
+    killed = simulate.simulate(model, rpi4)
+    assert killed.notes[0] == "by the profile: the emulator was killed by SIGKILL; run it again"
+    assert (killed.backend, killed.latency_ms) == ("profile", without.latency_ms)
     emulated()
     assert simulate.simulate(model, rpi4).backend == "arm-emulation"
     assert simulate.simulate(model, load_device("cortex-m7")).backend == "profile"
