@@ -31,6 +31,8 @@ METRICS: dict[str, tuple[str, Callable[[dict[str, Any]], float | None]]] = {
     "instructions": ("instructions", _instructions),
 }
 """What can be compared: its unit and where a row has it."""
+TIMES = ("fps", "latency")
+SPEED = (*TIMES, "instructions")
 _CONDITION = re.compile(r"\s*([a-z]+)\s*([<>])\s*([+-]?(?:\d+\.?\d*|\.\d+))\s*(x?)\s*")
 
 
@@ -94,7 +96,8 @@ def parse_conditions(texts: Sequence[str]) -> list[Condition]:
 def compare(old: dict[str, Any], new: dict[str, Any], conditions: Sequence[Condition]) -> Comparison:
     """Compare two result documents row by row. Raises UsageError when there is nothing to compare or to check.
 
-    Rows are the same when model, device, number of threads and runtime (without its version) are.
+    Rows are the same when model, device, number of threads and runtime (without its version) are. A row that has no
+    time any more, or has it from another backend, fails every condition on speed: it could not be checked.
     """
     before = {_identity(row): row for row in old["rows"]}
     after = {_identity(row): row for row in new["rows"]}
@@ -107,19 +110,19 @@ def compare(old: dict[str, Any], new: dict[str, Any], conditions: Sequence[Condi
     if cpus[0] != cpus[1] and any(after[key]["kind"] == MEASURED for key in common):
         remarks.append(f"measured on different machines: {cpus[0]} and {cpus[1]}; times cannot be compared")
     changes = [change for key in common for change in _changes(before[key], after[key])]
+    unchecked = [change for key in common if (change := _unchecked(before[key], after[key]))]
     failed: list[tuple[Condition, Change]] = []
     for condition in conditions:
         concerned = [change for change in changes if change.metric == condition.metric]
-        if not concerned and not (condition.metric in ("fps", "latency") and _lost(before, after, common)):
+        if not concerned and not (condition.metric in SPEED and unchecked):
             raise UsageError(
                 f"--fail-if {condition.text!r}: no row of both results has {condition.metric}; "
                 + ("measure both with --data" if condition.metric == "accuracy" else "measure both again")
             )
         failed += [(condition, change) for change in concerned if condition.fails(change)]
-    for key in _lost(before, after, common):
-        gone = Change(_title(after[key]), "fps", before[key]["fps"], 0.0, 0.0, ", has no time any more")
-        changes.append(gone)
-        failed += [(condition, gone) for condition in conditions if condition.metric in ("fps", "latency")]
+    for change in unchecked:
+        changes.append(change)
+        failed += [(condition, change) for condition in conditions if condition.metric in SPEED]
     return Comparison(tuple(changes), tuple(failed), tuple(remarks))
 
 
@@ -145,9 +148,28 @@ def to_dict(found: Comparison) -> dict[str, Any]:
     }
 
 
-def _lost(before: dict[Any, Any], after: dict[Any, Any], common: Sequence[Any]) -> list[Any]:
-    """Rows that had a time and have none now: the model no longer fits, or its backend refuses it."""
-    return [key for key in common if before[key]["ms"] is not None and after[key]["ms"] is None]
+def _unchecked(old: dict[str, Any], new: dict[str, Any]) -> Change | None:
+    """The fps of a row whose speed says nothing of a change in the model; None for all others.
+
+    It had a time and has none now (the model no longer fits, or its backend refuses it), or its time comes from another
+    backend (an emulator that is new, gone or was killed).
+    """
+    if old["ms"] is None:
+        return None
+    if new["ms"] is None:
+        return Change(_title(new), "fps", old["fps"], 0.0, 0.0, ", has no time any more")
+    if old["backend"] == new["backend"]:
+        return None
+    by = f", by {old['backend']} before and by {new['backend']} now: not comparable{_estimate('fps', new)}"
+    return Change(_title(new), "fps", old["fps"], new["fps"], new["fps"] / old["fps"], by)
+
+
+def _estimate(metric: str, row: dict[str, Any]) -> str:
+    """Kind and band of an estimate's figure, which never stands bare."""
+    if row["kind"] == MEASURED:
+        return ""
+    low, high = row["fps_band"] if metric == "fps" else row["band_ms"]
+    return f", {row['kind']}, now within {low:.4g}-{high:.4g}"
 
 
 def _changes(old: dict[str, Any], new: dict[str, Any]) -> list[Change]:
@@ -155,15 +177,14 @@ def _changes(old: dict[str, Any], new: dict[str, Any]) -> list[Change]:
     found = []
     for metric, (_, figure) in METRICS.items():
         before, after = figure(old), figure(new)
-        if before is None or after is None:
+        if before is None or after is None or (metric in TIMES and old["backend"] != new["backend"]):
             continue
         ratio, by = after / before if before else float("inf") if after else 1.0, ""
-        if metric in ("fps", "latency") and counts[0] and counts[1]:
+        if metric in TIMES and counts[0] and counts[1]:
             ratio = counts[0] / counts[1] if metric == "fps" else counts[1] / counts[0]
             by = " by instruction count"
-        if metric in ("fps", "latency") and new["kind"] != MEASURED:  # an estimate never stands bare
-            low, high = new["fps_band"] if metric == "fps" else new["band_ms"]
-            by += f", {new['kind']}, now within {low:.4g}-{high:.4g}"
+        if metric in TIMES:
+            by += _estimate(metric, new)
         found.append(Change(_title(new), metric, before, after, ratio, by))
     return found
 

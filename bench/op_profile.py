@@ -154,7 +154,7 @@ def block(name: str) -> str:
     """The block of the network that a tensor's name tells of; the last layer, which has no name, is "logits"."""
     if name.startswith("StatefulPartitionedCall"):
         return "logits"
-    word = layer(name)
+    word = layer(name).removeprefix("tfl.")
     found = _BLOCK.match(word) or _WORD.match(word)
     return found.group(1) if found else word
 

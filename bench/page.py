@@ -21,7 +21,7 @@ def html(result: dict[str, Any]) -> str:
     devices = list(dict.fromkeys(row["device"] for row in rows))
     parts = [_lead(result), _legend(devices), _accuracy_against_fps(rows, devices), _fps_bars(rows, devices)]
     parts += [_size_bars(rows), _memory_bars(rows, devices)]
-    parts += [_profile(row) for row in rows if row["per_op"] and "reason" not in row["per_op"]]
+    parts += [_profile(row, devices) for row in rows if row["per_op"] and "reason" not in row["per_op"]]
     parts += [_table(*table) for table in report.tables(result) if not table[0].startswith("Time by")]
     notes = "".join(f"<li>{escape(line)}</li>" for line in report.notes(result))
     parts.append(f"<section><h2>Notes</h2><ul>{notes}</ul></section>")
@@ -124,8 +124,9 @@ def _memory_bars(rows: Sequence[dict[str, Any]], devices: Sequence[str]) -> str:
     return _bars("Memory for activations (arena)", lines)
 
 
-def _profile(row: dict[str, Any]) -> str:
+def _profile(row: dict[str, Any], devices: Sequence[str]) -> str:
     """Where the time of one inference goes."""
+    style = _colour(row, devices) + ("" if row["kind"] == MEASURED else " open")
     parts = []
     for key, what in (("by_type", "type of operator"), ("by_block", "block")):
         entries = row["per_op"][key]
@@ -135,7 +136,7 @@ def _profile(row: dict[str, Any]) -> str:
         lines = [
             _line(
                 f"{entry['name']} ({entry['count']})",
-                "c0" if row["kind"] == MEASURED else "c0 open",
+                style,
                 entry["share"] / most,
                 (f"{entry['us']:.1f} us, " if row["kind"] == MEASURED else "") + f"{100 * entry['share']:.1f} %",
             )
@@ -146,6 +147,11 @@ def _profile(row: dict[str, Any]) -> str:
     return "".join(parts)
 
 
+def _colour(row: dict[str, Any], devices: Sequence[str]) -> str:
+    """The class of a device's colour, the legend's."""
+    return f"c{devices.index(row['device']) % COLOURS}"
+
+
 def _bar(
     row: dict[str, Any],
     devices: Sequence[str],
@@ -153,7 +159,7 @@ def _bar(
     value: str,
     band: tuple[float, ...] | None = None,
 ) -> str:
-    colour = f"c{devices.index(row['device']) % COLOURS}" if devices else "c0"
+    colour = _colour(row, devices) if devices else "c0"
     estimated = devices and row["kind"] != MEASURED
     name = f"{row['name']} on {row['device']}" if devices else row["name"].partition(" (")[0]
     return _line(name, colour + (" open" if estimated else ""), share, value, band)

@@ -166,18 +166,20 @@ def _profile(row: dict[str, Any]) -> list[Table]:
         if found[key] is None:
             continue
         longest = max(entry["share"] for entry in found[key]) or 1.0
+        measured = row["kind"] == MEASURED
+        head = (what, "number", *(["us"] if measured else []), "share", "")
         lines: list[tuple[str, ...]] = [
             (
                 entry["name"],
                 str(entry["count"]),
-                f"{entry['us']:.1f}" if row["kind"] == MEASURED else cells.NOTHING,
+                *([f"{entry['us']:.1f}"] if measured else []),
                 f"{100 * entry['share']:.1f} %",
                 "#" * round(_BAR * entry["share"] / longest),
             )
             for entry in found[key]
             if entry["us"] >= LEAST_MICROSECONDS
         ]
-        made.append((f"Time by {what}: {row['name']} on {row['device']}", (what, "number", "us", "share", ""), lines))
+        made.append((f"Time by {what}: {row['name']} on {row['device']}", head, lines))
     return made
 
 

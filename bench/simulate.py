@@ -48,6 +48,6 @@ def _processor(model: Path, device: Device, threads: int) -> Estimate:
         try:
             return emulate.emulate(model, device, threads)
         except EmulatorError as error:
-            why = f"by the profile: {error}"
+            why = f"by the profile: {str(error).removeprefix(f'{model}: ')}"
     estimate = profile.estimate(model, device, threads)
     return dataclasses.replace(estimate, notes=(why, *estimate.notes))

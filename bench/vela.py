@@ -44,12 +44,13 @@ def estimate(model: Path, device: Device) -> Estimate:
     with tempfile.TemporaryDirectory() as folder:
         printed = _run(model, device, Path(folder))
         figures = _figures(model, Path(folder))
-    on_cpu = _operators(printed, "CPU")
+    types = {op.name: op.type for op in graph.ops}
+    on_cpu = [(name, types.get(name, "")) for name in _operators(printed, "CPU")]
     memory = {name: round(1024 * figures[f"{name}_memory_used"]) for name in MEMORIES}
     memory = {name: size for name, size in memory.items() if size}
     milliseconds = 1e3 * figures["inference_time"]
     notes = _notes(graph, on_cpu)
-    details = _details(graph, figures, on_cpu, len(_operators(printed, "NPU")))
+    details = _details(figures, on_cpu, len(_operators(printed, "NPU")))
     limit = figures["arena_cache_size"]
     if memory.get("sram", 0) > limit:
         reason = f"does not fit: needs {memory['sram'] / 2**20:.2f} MiB of SRAM, the system has {limit / 2**20:.2f}"
@@ -106,17 +107,17 @@ def _operators(printed: str, place: str) -> list[str]:
     return re.findall(rf"(?m)^\s+{place}: \S+ = (.*?)(?: \(outputs .*\))?$", printed)
 
 
-def _notes(graph: Graph, on_cpu: list[str]) -> tuple[str, ...]:
+def _notes(graph: Graph, on_cpu: list[tuple[str, str]]) -> tuple[str, ...]:
     notes = ["band: from Vela's figure to the slowest measured silicon, 1.75 times it"]
     if on_cpu:
-        notes.append(f"{len(on_cpu)} operators fall back to the CPU, whose time is not in it: {', '.join(on_cpu)}")
+        named = ", ".join(f"{kind} {name.partition(';')[0]}".strip() for name, kind in on_cpu)
+        notes.append(f"{len(on_cpu)} operators fall back to the CPU, whose time is not in it: {named}")
     if graph.subgraphs > 1:
         notes.append(f"the file holds {graph.subgraphs} graphs and Vela adds them up; export it again")
     return tuple(notes)
 
 
-def _details(graph: Graph, figures: Mapping[str, float], on_cpu: list[str], on_npu: int) -> dict[str, Any]:
-    types = {op.name: op.type for op in graph.ops}
+def _details(figures: Mapping[str, float], on_cpu: list[tuple[str, str]], on_npu: int) -> dict[str, Any]:
     return {
         "dtype": "int8",
         "macs": int(figures["nn_macs"]),
@@ -124,5 +125,5 @@ def _details(graph: Graph, figures: Mapping[str, float], on_cpu: list[str], on_n
         "cycles_npu": int(figures["cycles_npu"]),
         "clock_ghz": figures["core_clock"] / 1e9,
         "operators_on_npu": on_npu,
-        "operators_on_cpu": [{"name": name, "type": types.get(name, "")} for name in on_cpu],
+        "operators_on_cpu": [{"name": name, "type": kind} for name, kind in on_cpu],
     }

@@ -55,7 +55,10 @@ def _missing(folder: Path) -> list[Package]:
 
 def _how_to_go_on(missing: Sequence[Package], reasons: Sequence[str]) -> str:
     names = ", ".join(f"{package.name}:{package.architecture} {package.version}" for package in missing)
-    why = f" ({'; '.join(dict.fromkeys(reasons))})" if reasons else ""
+    causes = list(dict.fromkeys(reasons))
+    if len(causes) > 3:  # apt-get says the same of every package; pip comes last
+        causes = [*causes[:2], f"and {len(causes) - 3} more like it", causes[-1]]
+    why = f" ({'; '.join(causes)})" if causes else ""
     return (
         f"could not get {names}{why}\n"
         "run it again to get the rest, or put the files that 'edgeface devices setup arm --list' names into a folder "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,13 +24,15 @@ def validate(backend: str = "profile", outcomes: Sequence[Outcome] | None = None
     """A backend's errors over the published points, and those of multiply-adds alone beside them.
 
     `outcomes` are another backend's than the profile's. The document holds "summary" (one thread: the calibration
-    table), "macs_alone" (the same table), "threads" (several threads), "by_core" (one thread, by "core dtype"),
-    "points" and, for the profile, "in_band" (how many lie within their own band). Points left out of the fit are listed
-    with the reason and counted nowhere.
+    table), "macs_alone" (the same points), "not_covered" (one thread: how many points of which core this backend does
+    not have), "threads" (several threads), "by_core" (one thread, by "core dtype"), "points" and, for the profile,
+    "in_band" (how many lie within their own band). Points left out of the fit are listed with the reason and counted
+    nowhere.
     """
     outcomes = published_outcomes() if outcomes is None else tuple(outcomes)
     used = [outcome for outcome in outcomes if not outcome.sample.left_out]
     single = [outcome for outcome in used if outcome.sample.threads == 1]
+    covered = {_identity(outcome.sample) for outcome in single}
     groups: dict[str, list[Outcome]] = {}
     for outcome in single:
         groups.setdefault(f"{outcome.sample.core} {outcome.sample.dtype}", []).append(outcome)
@@ -40,11 +43,23 @@ def validate(backend: str = "profile", outcomes: Sequence[Outcome] | None = None
         "backend": backend,
         "summary": summary(single),
         **({"in_band": _coverage(used)} if backend == "profile" else {}),
-        "macs_alone": summary(macs_alone(published_samples())),
+        "macs_alone": summary([o for o in macs_alone(published_samples()) if _identity(o.sample) in covered]),
+        "not_covered": _not_covered(covered),
         "threads": summary([outcome for outcome in used if outcome.sample.threads > 1]),
         "by_core": {name: summary(group) for name, group in sorted(groups.items())},
         "points": [_row(outcome) for outcome in outcomes],
     }
+
+
+def _identity(sample: Sample) -> tuple[Any, ...]:
+    """What tells a published point from the others."""
+    return sample.core, sample.net, sample.dtype, sample.threads, sample.ms, sample.source
+
+
+def _not_covered(covered: set[tuple[Any, ...]]) -> dict[str, int]:
+    """How many single-thread points of which core are used by the fit and are not among `covered`."""
+    samples = (sample for sample in published_samples() if sample.threads == 1 and not sample.left_out)
+    return dict(sorted(Counter(sample.core for sample in samples if _identity(sample) not in covered).items()))
 
 
 def _coverage(outcomes: Sequence[Outcome]) -> dict[str, dict[str, int]]:
@@ -97,6 +112,9 @@ def text(document: dict[str, Any]) -> str:
     if "in_band" in document:
         holds = [f"{row['points']} of {row['of']} points {where}" for where, row in document["in_band"].items()]
         lines += ["", f"Within the band of 90 %: {', '.join(holds)}."]
+    if missing := document["not_covered"]:
+        cores = ", ".join(f"{core} ({count})" for core, count in missing.items())
+        lines += ["", f"Published points of cores that {backend} does not have, and so not in this table: {cores}."]
     return "\n".join([*lines, "", f"Leave-one-out: {document['method']}. The last columns: share of points within."])
 
 

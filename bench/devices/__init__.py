@@ -120,9 +120,11 @@ def load_device(name: str) -> Device:
     """
     if name.endswith(".toml"):
         return _read(Path(name))
+    if name == "cpu":
+        raise UsageError("cpu is this machine: 'edgeface bench' measures it, nothing is simulated or calibrated")
     if name not in device_names():
-        near = difflib.get_close_matches(name, device_names(), 3, 0.4)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"choose from {', '.join(device_names())}"
+        near = difflib.get_close_matches(name.lower(), ("cpu", *device_names()), 3, 0.4)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"choose from {', '.join(('cpu', *device_names()))}"
         raise UsageError(f"unknown device {name!r}; {hint} ('edgeface devices' lists all)")
     return _read(FOLDER / f"{name}.toml")
 

@@ -19,6 +19,12 @@ app = typer.Typer(
 )
 
 
+_LEGEND = """
+cpu, the default of 'edgeface bench', is this machine, measured. calibrated on: published single-thread latencies of
+the core, and their leave-one-out error: 'edgeface devices validate'. arm: points of float32/int8 for arm emulation,
+which takes the profile's place where it is set up ('edgeface devices setup arm'); 0: by cores like it."""
+
+
 @app.callback()
 @command
 def devices(context: typer.Context, as_json: Json = False) -> None:
@@ -32,21 +38,21 @@ def devices(context: typer.Context, as_json: Json = False) -> None:
     """
     if context.invoked_subcommand is not None:
         return
+    from edgeface.bench.arm import home
     from edgeface.bench.devices import all_devices
 
     rows = [_facts(device) for device in all_devices()]
     if as_json:
         print_json(rows)
         return
-    print(f"{'device':<14}{'core':<14}{'clock':>9}{'cores':>6}{'memory':>16}  {'backend':<14}calibrated on")
+    print(f"{'device':<14}{'core':<14}{'clock':>8}{'cores':>6}{'memory':>16}  {'backend':<14}{'arm':<5}calibrated on")
     for row in rows:
         print(
-            f"{row['name']:<14}{row['core']:<14}{row['clock_ghz']:>5g} GHz{row['cores']:>6}{row['memory']:>16}  "
-            f"{row['backend']:<14}{row['calibrated']}"
+            f"{row['name']:<14}{row['core']:<14}{row['clock_ghz']:>4g} GHz{row['cores']:>6}{row['memory']:>16}  "
+            f"{row['backend']:<14}{row['emulation_words']:<5}{row['calibrated']}"
         )
-    print(
-        "\npoints are published single-thread latencies of the core; error: leave-one-out, 'edgeface devices validate'"
-    )
+    print(_LEGEND)
+    print(home.not_set_up() or "arm emulation is set up")
 
 
 @app.command()
@@ -210,6 +216,11 @@ def _facts(device: Device) -> dict[str, Any]:
         "backend": names[device.backend],
         "note": device.note,
     }
+    emulation = _emulation(device)
+    row |= {
+        "emulation": emulation,
+        "emulation_words": "/".join(str(points) for points in emulation.values()) or "-",
+    }
     if names[device.backend] != "profile":
         return row | {"calibration": {}, "own_points": 0, "calibrated": "-"}
     own = len(own_samples(device.name))
@@ -217,6 +228,17 @@ def _facts(device: Device) -> dict[str, Any]:
     words = [f"{dtype}: {text['words']}" for dtype, text in calibration.items()]
     words += [f"{own} of yours"] if own else []
     return row | {"calibration": calibration, "own_points": own, "calibrated": ", ".join(words)}
+
+
+def _emulation(device: Device) -> dict[str, int]:
+    """How many published points a core has for its kernels under Arm emulation; empty where it cannot be emulated."""
+    from edgeface.bench.arm.calibration import instructions_per_cycle
+    from edgeface.bench.arm.cores import CORES
+
+    if device.backend != "cpu" or device.core not in CORES:
+        return {}
+    found = {dtype: instructions_per_cycle(device.core, dtype) for dtype in ("float32", "int8")}
+    return {dtype: trust.points if trust else 0 for dtype, trust in found.items()}
 
 
 def _calibration(device: Device, dtype: str) -> dict[str, Any]:
@@ -230,7 +252,7 @@ def _calibration(device: Device, dtype: str) -> dict[str, Any]:
     if own:
         return {**figures, "words": f"{len(own)} ({100 * figures['mean']:.0f} %)"}
     lent = sum(family_of(o.sample.core, dtype) == family_of(device.core, dtype) != "" for o in outcomes)
-    return {"points": 0, "lent": lent, "words": f"0, {lent} of its family" if lent else "nothing"}
+    return {"points": 0, "lent": lent, "words": f"0 ({lent} of family)" if lent else "nothing"}
 
 
 def register(root: typer.Typer) -> None:

@@ -74,9 +74,14 @@ def test_every_published_point_of_an_emulated_core_was_counted():
 
 def test_leave_one_out_meets_its_target():
     figures = summary([o for o in calibration.leave_one_out() if not o.sample.left_out])
-    assert figures["points"] >= 35
+    assert figures["points"] >= 36
     assert figures["mean"] <= 0.085
     assert figures["within_15%"] >= 0.9
+
+
+def test_no_published_point_is_left_without_a_prediction():
+    predicted = [outcome.sample for outcome in calibration.leave_one_out()]
+    assert predicted == [point.sample for point in calibration.counted_points()]
 
 
 def test_one_kind_of_network_gives_the_geometric_mean(published):
@@ -180,8 +185,10 @@ def test_simulate_uses_the_emulator_when_it_can_and_says_when_not(emulated, mode
     without = simulate.simulate(model, rpi4)
     assert without.backend == "profile"
     assert without.notes[0].startswith("by the profile: arm emulation")
-    emulated(EmulatorError("small.tflite: the emulator was killed by SIGKILL; run it again"))
-    assert "killed by SIGKILL" in simulate.simulate(model, rpi4).notes[0]
+    emulated(EmulatorError(f"{model}: the emulator was killed by SIGKILL; run it again"))
+    killed = simulate.simulate(model, rpi4)
+    assert killed.notes[0] == "by the profile: the emulator was killed by SIGKILL; run it again"
+    assert (killed.backend, killed.latency_ms) == ("profile", without.latency_ms)
     emulated()
     assert simulate.simulate(model, rpi4).backend == "arm-emulation"
     assert simulate.simulate(model, load_device("cortex-m7")).backend == "profile"

@@ -9,7 +9,7 @@ import pytest
 from arm_fakes import TOOLS, Machine, script
 from typer.testing import CliRunner
 
-from edgeface.bench.arm import home, packages, setup
+from edgeface.bench.arm import fetch, home, packages, setup
 from edgeface.cli import app
 from edgeface.errors import EmulatorError, StorageError
 
@@ -83,6 +83,13 @@ def test_mirror_out_of_reach_then_back(machine):
     machine.fill_mirror()
     setup.setup(None, quiet)
     assert home.is_set_up()
+
+
+def test_the_same_reason_for_every_package_is_told_once():
+    package = packages.needed_packages()[0]
+    causes = ["W: Failed to fetch", *(f"E: Unable to locate package {name}" for name in "abcdef"), "ERROR: no wheel"]
+    message = fetch._how_to_go_on([package], causes)
+    assert "(W: Failed to fetch; E: Unable to locate package a; and 5 more like it; ERROR: no wheel)" in message
 
 
 def test_what_arrived_is_kept_when_one_version_is_gone(machine):

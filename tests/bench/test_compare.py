@@ -61,6 +61,25 @@ def test_a_row_that_no_longer_runs_fails(result: dict[str, Any]) -> None:
     assert "no time any more" in compare.text(compare.compare(result, new, []))
 
 
+def test_times_of_another_backend_cannot_pass(result: dict[str, Any]) -> None:
+    old = copy.deepcopy(result)
+    old["rows"][3]["backend"] = "arm-emulation"
+    conditions = compare.parse_conditions(["fps<0.95x", "latency>1.05x", "size>1.01x"])
+    found = compare.compare(old, result, conditions)
+    title = f"{result['rows'][3]['name']} on rpi4"
+    assert [(condition.metric, change.row) for condition, change in found.failed] == [
+        ("fps", title),
+        ("latency", title),
+    ]
+    assert (
+        "by arm-emulation before and by profile now: not comparable, calibrated-estimate, now within"
+        in compare.text(found)
+    )
+    assert failures(old, result, "instructions>1.01x") == [("instructions>1.01x", title)]
+    old["rows"], only = [old["rows"][3]], {**result, "rows": [result["rows"][3]]}
+    assert len(compare.compare(old, only, conditions).failed) == 2
+
+
 def test_rows_apart_and_other_machines_are_said(result: dict[str, Any]) -> None:
     new = copy.deepcopy(result)
     new["machine"]["cpu"] = "another"

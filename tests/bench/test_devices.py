@@ -59,7 +59,9 @@ def test_every_point_has_a_source_and_every_one_left_out_a_reason():
 def test_an_unknown_device_is_met_with_the_nearest_names():
     with pytest.raises(UsageError, match="did you mean rpi4"):
         load_device("rpi44")
-    with pytest.raises(UsageError, match="choose from cortex-m7"):
+    with pytest.raises(UsageError, match="did you mean cpu"):
+        load_device("CPU")
+    with pytest.raises(UsageError, match="choose from cpu, cortex-m7"):
         load_device("0123")
 
 

@@ -73,6 +73,7 @@ def test_a_graph_that_does_not_match_has_no_blocks() -> None:
         ("inception_resnet_v1/reduction_a_b1/Conv2D", "reduction_a"),
         ("inception_resnet_v1/stem4_1x1_relu/Relu", "stem"),
         ("StatefulPartitionedCall:0", "logits"),
+        ("tfl.quantize", "quantize"),
         ("head/x", "x"),
     ],
 )

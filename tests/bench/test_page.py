@@ -77,6 +77,14 @@ def test_estimates_show_their_band_and_kind(result: dict[str, Any]) -> None:
     assert max(places) <= 100
 
 
+def test_time_by_operator_has_the_colour_of_its_device(result: dict[str, Any]) -> None:
+    result["rows"][3]["per_op"] = next(row["per_op"] for row in result["rows"] if row["per_op"])
+    sections = re.findall(
+        r"<h2>Time by type of operator: [^<]* on (\w+)</h2>.*?<i class=\"fill ([^\"]*)\"", page.html(result)
+    )
+    assert dict(sections) == {"cpu": "c0", "rpi4": "c1 open"}
+
+
 def test_without_accuracy_or_times_there_is_still_a_page(result: dict[str, Any]) -> None:
     result["rows"] = [{**result["rows"][4], "accuracy": None}]
     text = page.html(result)

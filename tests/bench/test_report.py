@@ -45,6 +45,15 @@ def test_an_estimate_never_stands_without_its_band(result: dict[str, Any]) -> No
         assert "66.7-100.0" in line
 
 
+def test_an_estimates_operators_have_shares_and_no_times(result: dict[str, Any]) -> None:
+    result["rows"][3]["per_op"] = next(row["per_op"] for row in result["rows"] if row["per_op"])
+    heads = {title: head for title, head, _ in report.tables(result) if title.startswith("Time by operator")}
+    (measured,) = (head for title, head in heads.items() if title.endswith("cpu"))
+    (estimated,) = (head for title, head in heads.items() if title.endswith("rpi4"))
+    assert measured == ("operator", "number", "us", "share", "")
+    assert estimated == ("operator", "number", "share", "")
+
+
 def test_markdown_has_the_same_cells(result: dict[str, Any]) -> None:
     lines = report.markdown(result).splitlines()
     first = [line for line in lines if line.startswith("|")][:7]

@@ -12,6 +12,7 @@ from edgeface.cli import app
 @pytest.fixture(autouse=True)
 def own_data_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.setenv("EDGEFACE_ARM_HOME", str(tmp_path / "arm"))
 
 
 @pytest.fixture
@@ -32,12 +33,16 @@ def test_the_list_tells_core_clock_memory_backend_and_calibration():
     result = run()
     assert result.exit_code == 0
     (line,) = [line for line in result.stdout.splitlines() if line.startswith("rpi4")]
-    for words in ("cortex-a72", "1.5 GHz", "4096 MiB", "profile", "float32: 7 (", "int8: 5 ("):
+    for words in ("cortex-a72", "1.5 GHz", "4096 MiB", "profile", " 7/4 ", "float32: 7 (", "int8: 5 ("):
         assert words in line
     assert max(map(len, result.stdout.splitlines())) <= 120
+    assert "cpu, the default of 'edgeface bench', is this machine, measured" in result.stdout
+    assert "arm emulation is not set up: edgeface devices setup arm" in result.stdout
     rows = {row["name"]: row for row in json.loads(run("--json").stdout)}
     assert rows["ethos-u65"]["backend"] == "vela"
-    assert rows["phone-low"]["calibration"]["int8"] == {"points": 0, "lent": 7, "words": "0, 7 of its family"}
+    assert rows["rpi3"]["emulation"] == {"float32": 4, "int8": 0}
+    assert rows["stm32mp1"]["emulation"] == rows["mcu"]["emulation"] == {}
+    assert rows["phone-low"]["calibration"]["int8"] == {"points": 0, "lent": 7, "words": "0 (7 of family)"}
 
 
 def test_a_calibration_is_printed_kept_and_listed(model):
@@ -55,6 +60,7 @@ def test_a_calibration_is_printed_kept_and_listed(model):
     ("arguments", "message"),
     [
         (("calibrate", "rpi44", "--point", "a=1"), "did you mean rpi4"),
+        (("calibrate", "cpu", "--point", "a=1"), "cpu is this machine"),
         (("calibrate", "rpi4", "--point", "gone.tflite=1"), "gone.tflite"),
         (("calibrate", "rpi4", "--point", "12.3"), "MODEL=MILLISECONDS"),
         (("calibrate", "rpi4", "--point", "a.tflite=fast"), "MODEL=MILLISECONDS"),
