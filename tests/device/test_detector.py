@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
@@ -149,3 +151,56 @@ def test_detectors_by_name(tmp_path) -> None:
     (tmp_path / "bad.onnx").write_bytes(b"not a network")
     with pytest.raises(UsageError, match=r"cannot load it as YuNet"):
         open_detector("yunet", tmp_path / "bad.onnx")
+
+
+class FakeYuNet:
+    """Stands where OpenCV's detector does: finds the red square of a picture as YuNet would say it."""
+
+    def __init__(self) -> None:
+        self.size = (0, 0)
+
+    def setInputSize(self, size: tuple[int, int]) -> None:
+        self.size = size
+
+    def detect(self, picture: np.ndarray) -> tuple[int, np.ndarray | None]:
+        assert picture.shape[1::-1] == self.size
+        rows, columns = np.nonzero((picture[..., 2] > 200) & (picture[..., 0] < 50))  # blue, green, red
+        if not len(rows):
+            return 1, None
+        left, top = columns.min(), rows.min()
+        side = columns.max() + 1 - left
+        points = WHOLE_FRAME * side + (left, top)
+        return 1, np.array([[left, top, side, side, *points.ravel(), 0.9]], np.float32)
+
+
+def test_yunets_five_points_are_used_in_the_photos_own_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At OpenCV's boundary, since no YuNet file comes along: colour order, size searched, scale, five-point fit."""
+    monkeypatch.setattr(cv2.FaceDetectorYN, "create", lambda *_: FakeYuNet())
+    (tmp_path / "yunet.onnx").write_bytes(b"the fake does not read it")
+    detector = open_detector("yunet", tmp_path / "yunet.onnx")
+    for width, side in ((320, 96), (2560, 768)):
+        image = np.zeros((width * 3 // 4, width, 3), np.uint8)
+        assert find_faces(image, detector) == []
+        image[width // 8 : width // 8 + side, width // 4 : width // 4 + side] = (255, 0, 0)
+        (face,) = find_faces(image, detector)
+        assert face.box == pytest.approx((width / 4, width / 8, side, side), abs=width / 320)
+        assert face.score == pytest.approx(0.9)
+        assert face.landmarks is not None
+        assert face.landmarks == pytest.approx(WHOLE_FRAME * side + (width / 4, width / 8), abs=width / 320)
+        aligned = align(image, face, FaceInput(96))  # the square fills the frame
+        assert (aligned[4:-4, 4:-4] == (255, 0, 0)).all()
+    assert find_faces(np.zeros((16, 3000, 3), np.uint8), detector) == []
+
+
+def test_another_network_in_place_of_yunet_is_refused_in_a_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Other(FakeYuNet):
+        def detect(self, picture: np.ndarray) -> tuple[int, np.ndarray | None]:
+            cv2.resize(picture, (0, 0))  # raises cv2.error as OpenCV does for outputs that are not YuNet's
+            raise AssertionError
+
+    monkeypatch.setattr(cv2.FaceDetectorYN, "create", lambda *_: Other())
+    (tmp_path / "other.onnx").write_bytes(b"x")
+    with pytest.raises(UsageError, match="not a YuNet"):
+        find_faces(np.zeros((64, 64, 3), np.uint8), open_detector("yunet", tmp_path / "other.onnx"))
