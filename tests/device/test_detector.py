@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from tiny_yunet import POINTS, write_tiny_yunet
 
 from edgeface.alignment import WHOLE_FRAME, align, box_points, reference_points, similarity
 from edgeface.cascade import best_pair
@@ -153,54 +154,35 @@ def test_detectors_by_name(tmp_path) -> None:
         open_detector("yunet", tmp_path / "bad.onnx")
 
 
-class FakeYuNet:
-    """Stands where OpenCV's detector does: finds the red square of a picture as YuNet would say it."""
-
-    def __init__(self) -> None:
-        self.size = (0, 0)
-
-    def setInputSize(self, size: tuple[int, int]) -> None:
-        self.size = size
-
-    def detect(self, picture: np.ndarray) -> tuple[int, np.ndarray | None]:
-        assert picture.shape[1::-1] == self.size
-        rows, columns = np.nonzero((picture[..., 2] > 200) & (picture[..., 0] < 50))  # blue, green, red
-        if not len(rows):
-            return 1, None
-        left, top = columns.min(), rows.min()
-        side = columns.max() + 1 - left
-        points = WHOLE_FRAME * side + (left, top)
-        return 1, np.array([[left, top, side, side, *points.ravel(), 0.9]], np.float32)
-
-
-def test_yunets_five_points_are_used_in_the_photos_own_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """At OpenCV's boundary, since no YuNet file comes along: colour order, size searched, scale, five-point fit."""
-    monkeypatch.setattr(cv2.FaceDetectorYN, "create", lambda *_: FakeYuNet())
-    (tmp_path / "yunet.onnx").write_bytes(b"the fake does not read it")
-    detector = open_detector("yunet", tmp_path / "yunet.onnx")
-    for width, side in ((320, 96), (2560, 768)):
-        image = np.zeros((width * 3 // 4, width, 3), np.uint8)
+def test_yunets_five_points_are_used_in_the_photos_own_pixels(tmp_path: Path) -> None:
+    """OpenCV's FaceDetectorYN runs, on a tiny network: colour order, padding, size searched, five-point fit."""
+    write_tiny_yunet(tmp_path / "tiny.onnx")
+    detector = open_detector("yunet", tmp_path / "tiny.onnx")
+    for shape, scale in (((320, 320), 1), ((240, 333), 1), ((1440, 1920), 3)):
+        image = np.zeros((*shape, 3), np.uint8)
         assert find_faces(image, detector) == []
-        image[width // 8 : width // 8 + side, width // 4 : width // 4 + side] = (255, 0, 0)
+        side = 32 * scale
+        image[3 * side : 4 * side, 2 * side : 3 * side] = (255, 0, 0)
         (face,) = find_faces(image, detector)
-        assert face.box == pytest.approx((width / 4, width / 8, side, side), abs=width / 320)
-        assert face.score == pytest.approx(0.9)
+        assert face.box == pytest.approx((2 * side, 3 * side, side, side), abs=0.01)
+        assert face.score == pytest.approx(1)
         assert face.landmarks is not None
-        assert face.landmarks == pytest.approx(WHOLE_FRAME * side + (width / 4, width / 8), abs=width / 320)
-        aligned = align(image, face, FaceInput(96))  # the square fills the frame
-        assert (aligned[4:-4, 4:-4] == (255, 0, 0)).all()
+        expected = (POINTS + np.array([2, 3])) * side
+        assert np.abs(face.landmarks - expected).max() < 0.01
+        matrix = similarity(expected, WHOLE_FRAME * 96)  # what the five points ask for
+        corner = matrix @ (2 * side, 3 * side, 1)
+        aligned = align(image, face, FaceInput(96))
+        column, row = np.clip(np.round(corner + 4), 0, 95).astype(int)
+        assert tuple(aligned[row, column]) == (255, 0, 0)
     assert find_faces(np.zeros((16, 3000, 3), np.uint8), detector) == []
 
 
 def test_another_network_in_place_of_yunet_is_refused_in_a_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    class Other(FakeYuNet):
-        def detect(self, picture: np.ndarray) -> tuple[int, np.ndarray | None]:
-            cv2.resize(picture, (0, 0))  # raises cv2.error as OpenCV does for outputs that are not YuNet's
-            raise AssertionError
-
-    monkeypatch.setattr(cv2.FaceDetectorYN, "create", lambda *_: Other())
-    (tmp_path / "other.onnx").write_bytes(b"x")
-    with pytest.raises(UsageError, match="not a YuNet"):
+    write_tiny_yunet(tmp_path / "other.onnx", strides=(8,))
+    with pytest.raises(UsageError) as caught:
         find_faces(np.zeros((64, 64, 3), np.uint8), open_detector("yunet", tmp_path / "other.onnx"))
+    assert len(str(caught.value).splitlines()) == 1
+    assert "YuNet" in str(caught.value)
+    assert capfd.readouterr().err == ""  # OpenCV's own complaints stay away
