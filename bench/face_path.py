@@ -73,7 +73,7 @@ def measure_search(templates: int, size: int, runs: int = 20, seed: int = 0) -> 
         "templates": templates,
         "embedding_size": size,
         "dtype": gallery.matrix.dtype.name,
-        "bytes": gallery.matrix.nbytes + owners.nbytes + gallery.people.nbytes,
+        "bytes": gallery.matrix.nbytes + owners.nbytes,
         "process_growth_bytes": _peak_bytes() - before,
         "search_ms": round(search_ms, 4),
         "runs": runs,

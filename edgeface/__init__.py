@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from edgeface.face_input import FaceInput
     from edgeface.face_reader import FaceReader, Reading
     from edgeface.gallery import Gallery, create_gallery
-    from edgeface.identification import Identified, identify_faces
+    from edgeface.identification import Identified, enroll_photos, identify_faces, watch_faces
 
 __version__ = "0.1.0"
 __all__ = [
@@ -27,7 +27,9 @@ __all__ = [
     "Recognizer",
     "__version__",
     "create_gallery",
+    "enroll_photos",
     "identify_faces",
+    "watch_faces",
 ]
 _HOMES = {
     "FaceInput": "face_input",
@@ -38,7 +40,9 @@ _HOMES = {
     "Reading": "face_reader",
     "Recognizer": "embedder",
     "create_gallery": "gallery",
+    "enroll_photos": "identification",
     "identify_faces": "identification",
+    "watch_faces": "identification",
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -60,24 +61,38 @@ class Calibration:
 
 
 def calibrate_on_data(
-    recognizer: Recognizer, folder: Path, split: str | None = None, *, strict: bool = False,
-    progress: Progress | None = None,
+    recognizer: Recognizer, folder: Path, split: str | None = None, *, detector: Detector | None = None,
+    strict: bool = False, progress: Progress | None = None,
 ) -> Calibration:  # fmt: skip
     """Every pair of photos of one split (by default val, or all where there is no split) of a dataset folder.
 
-    The photos are prepared as in training: each shows one aligned face. Raises DataError for fewer than two people,
-    or no person with two photos.
+    The photos are prepared as in training: each shows one aligned face. With a `detector` they are loose photos: the
+    face in the middle is taken, and a photo without one is left out and counted. Raises DataError for fewer than two
+    people, or no person with two photos.
     """
     dataset = load_dataset(folder)
     split = split or ("val" if "val" in dataset.splits else "all")
-    images, labels, _ = cached_images(dataset, split, recognizer.bundle.face_input, strict=strict)
-    if (labels < 0).any():
+    samples = dataset.of(split)
+    if any(sample.identity is None for sample in samples):
         raise DataError(f"{folder}: split {split!r} has photos without a name; calibrate on a labelled split")
-    embeddings = embed_prepared(recognizer, images, progress)
+    if detector is None:
+        images, labels, _ = cached_images(dataset, split, recognizer.bundle.face_input, strict=strict)
+        embeddings, photos = embed_prepared(recognizer, images, progress), len(images)
+    else:
+        embeddings, photos = (
+            embed_photos(recognizer, [sample.path for sample in samples], detector, progress),
+            len(samples),
+        )
+        found = ~np.isnan(embeddings).any(axis=1)
+        embeddings, labels = embeddings[found], np.array([sample.identity for sample in samples])[found]
     blocks = None if progress is None else lambda done, total: progress("comparing pairs", done, total)
     counts = count_all_pairs(embeddings, labels, blocks)
-    name = f"{folder.resolve().name}, {split}"
-    return _result(counts, name, len(images), warnings=_warnings(recognizer.bundle, dataset, split))
+    warnings = _warnings(recognizer.bundle, dataset, split)
+    return _result(
+        counts, f"{folder.resolve().name}, {split}" + (", people it was trained on" if warnings else ""), photos,
+        photos_without_face=photos - len(labels), pairs_left_out=math.comb(photos, 2) - math.comb(len(labels), 2),
+        warnings=warnings,
+    )  # fmt: skip
 
 
 def calibrate_on_pairs(

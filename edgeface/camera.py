@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,7 +35,7 @@ class Frame:
     error: str | None = None
 
 
-def frames(source: str, max_fps: float = 10.0) -> Iterator[Frame]:
+def frames(source: str, max_fps: float = 10.0) -> Generator[Frame, None, None]:
     """Frames of a camera ("0", "1", ...), a video file, or a folder of photos, at most `max_fps` a second.
 
     A camera gives its newest frame whenever one is asked for. A video plays at its own speed; frames that are late are
@@ -51,10 +52,10 @@ def frames(source: str, max_fps: float = 10.0) -> Iterator[Frame]:
     return _video(path, max_fps)
 
 
-def _folder(folder: Path, max_fps: float) -> Iterator[Frame]:
+def _folder(folder: Path, max_fps: float) -> Generator[Frame, None, None]:
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
     if not paths:
-        raise CameraError(f"{folder}: holds no photos")
+        raise CameraError(f"{folder}: holds no photos; name a folder of JPEG, PNG, WebP, BMP or TIFF files")
     start = time.monotonic()
     for number, path in enumerate(paths):
         _wait_until(start + number / max_fps)
@@ -64,7 +65,7 @@ def _folder(folder: Path, max_fps: float) -> Iterator[Frame]:
             yield Frame(number, time.monotonic() - start, str(path), None, str(error))
 
 
-def _video(path: Path, max_fps: float) -> Iterator[Frame]:
+def _video(path: Path, max_fps: float) -> Generator[Frame, None, None]:
     capture = _open(str(path))
     try:
         rate = capture.get(cv2.CAP_PROP_FPS)
@@ -88,7 +89,7 @@ def _video(path: Path, max_fps: float) -> Iterator[Frame]:
         capture.release()
 
 
-def _camera(index: int, max_fps: float) -> Iterator[Frame]:
+def _camera(index: int, max_fps: float) -> Generator[Frame, None, None]:
     newest = _Newest(_open(index), f"camera {index}")
     try:
         start = time.monotonic()
@@ -144,6 +145,7 @@ class _Newest:
 
 
 def _open(source: int | str) -> cv2.VideoCapture:
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # quiet about damaged frames, now and later
     with captured_stderr():
         capture = cv2.VideoCapture(source)
         opened = capture.isOpened()

@@ -12,6 +12,7 @@ import numpy as np
 from edgeface.alignment import align
 from edgeface.cascade import SMALLEST_SIDE, WORK_SIDE, CascadeDetector
 from edgeface.errors import UsageError
+from edgeface.interpreter import captured_stderr
 
 DETECTORS = ("cascade", "yunet", "none")
 
@@ -54,9 +55,10 @@ class YuNetDetector:
         if not Path(model).is_file():
             raise UsageError(f"{model}: no such file; give --detector-model the YuNet .onnx file")
         try:
-            self._net = cv2.FaceDetectorYN.create(str(model), "", (320, 320), score, 0.3, 100)
-        except cv2.error as error:
-            raise UsageError(f"{model}: OpenCV cannot load it as YuNet ({error.err}); give the .onnx file") from None
+            with captured_stderr():
+                self._net = cv2.FaceDetectorYN.create(str(model), "", (320, 320), score, 0.3, 100)
+        except cv2.error:
+            raise UsageError(f"{model}: OpenCV cannot load it as YuNet; give YuNet's .onnx file") from None
 
     def detect(self, image: np.ndarray) -> list[tuple[tuple[float, float, float, float], float, np.ndarray | None]]:
         """Faces with five landmarks and a score 0..1."""
@@ -67,8 +69,8 @@ class YuNetDetector:
         self._net.setInputSize((small.shape[1], small.shape[0]))
         try:
             _, rows = self._net.detect(cv2.cvtColor(small, cv2.COLOR_RGB2BGR))
-        except cv2.error as error:
-            raise UsageError(f"the detector's model is not a YuNet ({error.err}); give the .onnx file") from None
+        except cv2.error:
+            raise UsageError("the detector's model is not a YuNet; give --detector-model YuNet's .onnx file") from None
         faces = []
         for row in rows if rows is not None else ():
             left, top, width, height = (float(value) / scale for value in row[:4])

@@ -19,6 +19,7 @@ OK, WARN, FAIL = "ok", "warn", "FAIL"
 _OPENCV = ("opencv-python", "opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless")
 _EXTRAS = {
     "cryptography": ("signed bundles, encrypted galleries", "pip install 'edgeface[secure]'"),
+    "usearch": ("galleries of over 100,000 templates", "pip install 'edgeface[index]'"),
     "tensorflow": ("training and compression", "pip install 'edgeface[train]'"),
     "matplotlib": ("figures of calibrate and eval", "pip install matplotlib"),
 }
@@ -35,7 +36,7 @@ class Check:
 
     def line(self) -> str:
         """For people."""
-        return f"{self.state:<4} {self.name:<11} {self.text}" + (f"; {self.fix}" if self.fix else "")
+        return f"{self.state:<4} {self.name:<12} {self.text}" + (f"; {self.fix}" if self.fix else "")
 
 
 def examine(machine: dict[str, Any], bundle: Path | None = None, threads: int = 1) -> Iterator[Check]:

@@ -69,6 +69,10 @@ class FaceReader:
             raise FaceError(f"{name}: {read[0].refused}")
         return read[0].vector
 
+    def similarity(self, first: str | Path | np.ndarray, second: str | Path | np.ndarray) -> float:
+        """Cosine, -1..1, of the largest faces of two photos; one person from a threshold on. Raises as `vector`."""
+        return float(np.clip(self.vector(first) @ self.vector(second), -1, 1))
+
     def _read(self, image: np.ndarray, face: Face) -> FaceVector:
         reason = refusal(image, face, self._limits)
         if reason is not None:

@@ -43,7 +43,12 @@ def _histograms(axes: Axes, counts: ScoreCounts, thresholds: Sequence[Threshold]
         axes.axvline(entry.threshold, color="black", linestyle="--", linewidth=0.8)
         axes.annotate(f"{entry.fmr:g} ", (entry.threshold, 0.97 - 0.06 * place), xycoords=("data", "axes fraction"),
                       fontsize=8, va="top", ha="right")  # fmt: skip
-    axes.set(xlabel="cosine", ylabel="share of pairs", title="scores (dashed: thresholds by FMR)")
+    axes.set(
+        xticks=(-1, -0.5, 0, 0.5, 1),
+        xlabel="cosine",
+        ylabel="share of pairs",
+        title="scores (dashed: thresholds by FMR)",
+    )
     axes.legend(loc="center left")
 
 

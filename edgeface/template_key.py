@@ -23,7 +23,7 @@ class Key:
             from cryptography.hazmat.primitives.ciphers.aead import AESGCM
         except ImportError:
             raise MissingDependencyError(
-                "an encrypted gallery needs cryptography; install it with: pip install cryptography"
+                "an encrypted gallery needs cryptography; install it with: pip install 'edgeface[secure]'"
             ) from None
         try:
             with path.open("rb") as file:

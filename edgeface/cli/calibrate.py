@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgeface.cli.common import Json, Quiet, command, note, print_json, progress_line
-from edgeface.cli.device_options import DetectorModel, DetectorName
+from edgeface.cli.device_options import DetectorModel
 
 if TYPE_CHECKING:
     from edgeface.calibrate import Calibration
@@ -19,7 +19,10 @@ def calibrate(
     bundle: Annotated[Path, typer.Argument(help="The bundle; its thresholds are replaced.")],
     data: Annotated[Path, typer.Argument(help="Dataset folder, or LFW's pairs.txt.", metavar="DATA|PAIRS")],
     split: Annotated[str | None, typer.Option(help="Split of the dataset; val, or all where it has none.")] = None,
-    detector: DetectorName = "cascade",
+    detector: Annotated[
+        str | None,
+        typer.Option(help="cascade, yunet or none; by default cascade for a pairs file, none for a dataset."),
+    ] = None,
     detector_model: DetectorModel = None,
     figure: Annotated[Path | None, typer.Option(help="Write scores, FMR/FNMR and ROC to this PNG file.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Measure only; leave the bundle as it is.")] = False,
@@ -34,11 +37,13 @@ def calibrate(
     Compares every pair of photos of a dataset, or the pairs of an LFW file, and stores in the bundle a threshold for
     each rate that so many impostor pairs can show (rule of three: none under 3/N). Use people whom the network has
     not seen in training. Pairs share photos, so the rates are a little less certain than 3/N says. A dataset's photos
-    are aligned faces; in those of a pairs file the face in the middle is found with --detector.
+    are taken for aligned faces; of loose photos, and those of a pairs file, --detector finds the face in the middle.
 
     Examples:
 
         edgeface calibrate bundles/door strangers/
+
+        edgeface calibrate bundles/door loose-photos/ --detector cascade
 
         edgeface calibrate bundles/door photos --split val --figure door.png --json
 
@@ -52,10 +57,11 @@ def calibrate(
         from edgeface.score_figure import write_figure
     recognizer = Recognizer(bundle, threads, runtime)
     progress = progress_line(quiet)
+    finder = open_detector(detector or ("cascade" if data.is_file() else "none"), detector_model)
     if data.is_file():
-        result = calibrate_on_pairs(recognizer, data, open_detector(detector, detector_model), progress)
+        result = calibrate_on_pairs(recognizer, data, finder, progress)
     else:
-        result = calibrate_on_data(recognizer, data, split, strict=strict, progress=progress)
+        result = calibrate_on_data(recognizer, data, split, detector=finder, strict=strict, progress=progress)
     if figure is not None:
         write_figure(figure, result.counts, bundle.resolve().name, result.thresholds)
         note(f"wrote {figure}", quiet=quiet)
@@ -78,7 +84,8 @@ def _store(bundle: Path, result: Calibration, dry_run: bool, quiet: bool) -> Non
         return
     was_signed = (bundle / SIGNATURE_FILE).exists()
     store_thresholds(bundle, result.thresholds)
-    note(f"stored {len(result.thresholds)} thresholds in {bundle}", quiet=quiet)
+    stored = len(result.thresholds)
+    note(f"stored {stored} threshold{'s' * (stored != 1)} in {bundle}", quiet=quiet)
     if was_signed:
         note(f"warning: the signature of {bundle} no longer fits and was removed; sign it again with: edgeface sign")
 

@@ -95,7 +95,7 @@ def enroll(
     total = opened.enroll(name, vectors, [path.name for path in used], contents, add=add)
     opened.close()
     for match in similar:
-        note(f"warning: {name} looks like {match.name}, enrolled already (cosine {match.similarity:.3f}); the same?")
+        note(f"warning: {name} looks like {match.name}, enrolled already (cosine {match.similarity:.4f}); the same?")
     if as_json:
         warnings = [{"name": match.name, "similarity": match.similarity} for match in similar]
         print_json({"name": name, "added": len(used), "templates": total, "skipped": skipped, "looks_like": warnings})

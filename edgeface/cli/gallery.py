@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from edgeface.cli import gallery_search
 from edgeface.cli.common import Json, Quiet, command, note, print_json
 from edgeface.cli.device_options import (
     BundlePath,
@@ -20,7 +21,7 @@ from edgeface.cli.device_options import (
     Threads,
     open_reader,
 )
-from edgeface.errors import UsageError
+from edgeface.errors import EdgeFaceError, UsageError
 
 app = typer.Typer(
     help="List, remove, rename, export, import and rebuild the people a device knows.", no_args_is_help=True
@@ -45,8 +46,8 @@ def list_people(gallery: GalleryPath, key_file: KeyFile = None, as_json: Json = 
         print_json([asdict(person) for person in people])
         return
     for person in people:
-        kept = f", {person.photos} photos kept" if person.photos else ""
-        typer.echo(f"{person.name}  {person.templates} template{'s' * (person.templates != 1)}{kept}")
+        kept = f", {person.photos} photo{'s' * (person.photos != 1)} kept" if person.photos else ""
+        typer.echo(f"{person.name}  {_templates(person.templates)}{kept}")
     if not people:
         note(f"{gallery} is empty; enrol somebody with: edgeface enroll {gallery} --name NAME PHOTO...")
 
@@ -72,11 +73,17 @@ def info(gallery: GalleryPath, key_file: KeyFile = None, as_json: Json = False) 
             "bytes": gallery.stat().st_size,
             **asdict(opened.info),
         }
+        face_input = opened.info.face_input
     if as_json:
         print_json(document)
         return
+    region = (
+        "the whole photo" if face_input["crop"] is None else "rows {}-{}, columns {}-{}".format(*face_input["crop"])
+    )
+    document["face_input"] = f"{region} at {face_input['size']}x{face_input['size']} pixels"
     for key, value in document.items():
-        typer.echo(f"{key:<16}{value}")
+        shown = {True: "yes", False: "no"}[value] if isinstance(value, bool) else value
+        typer.echo(f"{key.replace('_', ' '):<16}{shown}")
 
 
 @app.command()
@@ -147,7 +154,7 @@ def export_people(
         done = export_gallery(opened, file)
         if opened.info.encrypted:
             note(f"warning: {file} is not encrypted")
-    note(f"{done.people} people, {done.templates} templates written to {file}", quiet=quiet)
+    note(f"{_people(done.people)}, {_templates(done.templates)} written to {file}", quiet=quiet)
 
 
 @app.command("import")
@@ -171,13 +178,19 @@ def import_people(
     from edgeface.gallery import Gallery, create_gallery
     from edgeface.gallery_transfer import import_gallery
 
-    if not gallery.exists():
+    new = not gallery.exists()
+    if new:
         if bundle is None:
             raise UsageError(f"{gallery}: is new; say which model with --bundle FOLDER")
         create_gallery(gallery, open_bundle(bundle), flip=flip, key=key_file).close()
-    with Gallery(gallery, key_file) as opened:
-        done = import_gallery(opened, file, add=add)
-    note(f"{done.people} people, {done.templates} templates imported into {gallery}", quiet=quiet)
+    try:
+        with Gallery(gallery, key_file) as opened:
+            done = import_gallery(opened, file, add=add)
+    except EdgeFaceError:
+        if new:
+            gallery.unlink()
+        raise
+    note(f"{_people(done.people)}, {_templates(done.templates)} imported into {gallery}", quiet=quiet)
 
 
 @app.command("rebuild")
@@ -185,7 +198,9 @@ def import_people(
 def rebuild_templates(
     gallery: GalleryPath,
     bundle: BundlePath = None,
-    flip: Annotated[bool, typer.Option("--flip", help="Average each face with its mirror image from now on.")] = False,
+    flip: Annotated[
+        bool | None, typer.Option("--flip/--no-flip", help="Average each face with its mirror image; else as before.")
+    ] = None,
     key_file: KeyFile = None,
     detector: DetectorName = "cascade",
     detector_model: DetectorModel = None,
@@ -205,87 +220,21 @@ def rebuild_templates(
 
     with Gallery(gallery, key_file) as opened:
         chosen = bundle if bundle is not None else Path(opened.info.bundle)
+        flip = opened.info.flip if flip is None else flip
         reader = open_reader(chosen, detector, detector_model, quality, threads, runtime, flip)
         done = rebuild(opened, reader)
-    note(f"{gallery}: {done.templates} templates of {done.people} people made again with {chosen}", quiet=quiet)
+    note(f"{gallery}: {_templates(done.templates)} of {_people(done.people)} made again with {chosen}", quiet=quiet)
 
 
-@app.command("index")
-@command
-def index_templates(
-    gallery: GalleryPath,
-    queries: Annotated[int, typer.Option(min=1, help="How many searches the recall is measured on.")] = 200,
-    as_json: Json = False,
-) -> None:
-    """Build a `usearch` graph for `identify --index`, and say how often it finds what exact search finds.
-
-    For galleries of more than 100,000 templates; under that exact search is fast. It must be built again whenever
-    somebody is enrolled or removed. Measured on templates with a little noise.
-
-    Examples:
-
-        edgeface gallery index city.gallery --queries 500
-    """
-    import numpy as np
-
-    from edgeface.approximate import WORTH_IT, build_index, measure_recall, save_index
-    from edgeface.embedder import normalised
-    from edgeface.gallery import Gallery
-
-    with Gallery(gallery) as opened:
-        exact = opened.templates()
-        if not len(exact):
-            raise UsageError(f"{gallery}: is empty; there is nothing to index")
-        if len(exact) <= WORTH_IT:
-            note(f"{gallery}: {len(exact)} templates; up to {WORTH_IT} exact search is as good")
-        nearly = build_index(exact)
-        path = save_index(opened, nearly)
-        rng = np.random.default_rng(0)
-        rows = exact.matrix[rng.integers(len(exact), size=queries)].astype(np.float32)
-        noise = rng.standard_normal(rows.shape, np.float32) * np.float32(0.5 / rows.shape[1] ** 0.5)
-        recall = measure_recall(exact, nearly, normalised(rows + noise))
-    if as_json:
-        print_json({"index": str(path), "templates": len(exact), "bytes": path.stat().st_size, **asdict(recall)})
-        return
-    typer.echo(
-        f"{path}: recall@1 {100 * recall.at_1:.1f} %, recall@{recall.k} {100 * recall.at_k:.1f} % of exact search, "
-        f"{recall.queries} searches, {recall.approximate_ms:.3f} ms against {recall.exact_ms:.3f} ms"
-    )
+def _people(count: int) -> str:
+    return "1 person" if count == 1 else f"{count} people"
 
 
-@app.command()
-@command
-def measure(
-    bundle: Annotated[Path, typer.Argument(help="The bundle.")],
-    photo: Annotated[Path, typer.Argument(help="A photo of a face.")],
-    templates: Annotated[int, typer.Option(min=1, help="Search among so many random templates.")] = 10_000,
-    detector: DetectorName = "none",
-    runs: Annotated[int, typer.Option(min=1, help="Repeat each step so many times.")] = 50,
-    runtime: Runtime = None,
-) -> None:
-    """Where the time goes from a photo to a name on one thread, and what the search costs, as JSON (medians).
-
-    `overhead` is (decode + crop + quantize + normalise) / invoke. Give a photo of the size that your camera gives.
-
-    Examples:
-
-        edgeface gallery measure bundles/door face-112.jpg
-
-        edgeface gallery measure bundles/door photo.jpg --detector cascade --templates 1000000
-    """
-    import cv2
-
-    from edgeface.bench.face_path import measure_path, measure_search
-    from edgeface.embedder import Recognizer
-
-    cv2.setNumThreads(1)
-    recognizer = Recognizer(bundle, 1, runtime)
-    path = measure_path(recognizer, photo, detector, runs)
-    search = measure_search(templates, recognizer.bundle.embedding_size, runs)
-    whole = path["photo_to_name_ms"] + search["search_ms"]
-    print_json({"path": path, "search": search, "search_share": round(search["search_ms"] / whole, 4)})
+def _templates(count: int) -> str:
+    return "1 template" if count == 1 else f"{count} templates"
 
 
 def register(parent: typer.Typer) -> None:
     """Add the group of commands."""
+    gallery_search.register(app)
     parent.add_typer(app, name="gallery")

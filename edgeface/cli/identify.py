@@ -137,11 +137,11 @@ def _identify_all(
 
 
 def _line(path: Path, face: Identified, every: bool) -> str:
-    """`photo.jpg: ann 0.812, then bob 0.310` with the box when a photo may show many."""
+    """`photo.jpg: ann 0.8124, then bob 0.3102` with the box when a photo may show many."""
     where = f" at {'+'.join(f'{value:.0f}' for value in face.box[:2])}" if every else ""
     if face.refused is not None:
         return f"{path}{where}: refused, {face.refused}"
-    nearest = [f"{match.name} {match.similarity:.3f}" for match in face.matches]
+    nearest = [f"{match.name} {match.similarity:.4f}" for match in face.matches]
     if face.name is None:
         return f"{path}{where}: {UNKNOWN} (nearest: {', '.join(nearest)})"
     return f"{path}{where}: {nearest[0]}" + (f", then {', '.join(nearest[1:])}" if nearest[1:] else "")
@@ -176,12 +176,12 @@ def verify(
     reader = open_reader(bundle, detector, detector_model, quality, threads, runtime, flip)
     limit, line = threshold_in_force(reader.bundle, fmr, threshold)
     note(line, quiet=quiet)
-    similarity = float(reader.vector(first) @ reader.vector(second))
+    similarity = reader.similarity(first, second)
     same = similarity >= limit
     if as_json:
         print_json({"same": same, "similarity": similarity, "threshold": limit, "threshold_source": line})
     else:
-        typer.echo(f"{'same person' if same else 'different people'}: cosine {similarity:.3f}, threshold {limit:.3f}")
+        typer.echo(f"{'same person' if same else 'different people'}: cosine {similarity:.4f}, threshold {limit:.4f}")
     if not same:
         raise typer.Exit(GateFailed.exit_code)
 

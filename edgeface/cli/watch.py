@@ -7,7 +7,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from edgeface.identification import Identified
 
 TITLE = "EdgeFace (q ends)"
+SHOWN = (640, 1280)
+"""Pixels of a shown frame's longer side, at least and at most."""
 
 
 @command
@@ -76,11 +78,10 @@ def watch(
 
         edgeface watch door.gallery --camera photos/ --fmr 1e-4
     """
-    from edgeface.camera import frames
     from edgeface.gallery import Gallery
-    from edgeface.identification import identify_faces
+    from edgeface.identification import watch_faces
 
-    with Gallery(gallery, key_file) as opened, _stoppable(), contextlib.closing(frames(camera, max_fps)) as stream:  # type: ignore[type-var]
+    with Gallery(gallery, key_file) as opened, _stoppable():
         chosen = gallery_bundle(opened, bundle)
         limit, line = threshold_in_force(chosen, fmr, threshold)
         reader = open_reader(chosen, detector, detector_model, quality, threads, runtime, opened.info.flip)
@@ -89,13 +90,13 @@ def watch(
                 f"{gallery}: is empty; enrol somebody with: edgeface enroll {gallery} --name NAME PHOTO..."
             )
         note(line, quiet=quiet)
-        show = _show if _open_window(window) else _print
         looked = last = 0
-        with contextlib.suppress(KeyboardInterrupt, BrokenPipeError):
-            for frame in stream:
-                faces: list[Identified] = []
-                if frame.image is not None:
-                    faces = identify_faces(reader, opened, frame.image, limit, every=True, average=average)
+        with (
+            contextlib.closing(watch_faces(reader, opened, camera, limit, max_fps=max_fps, average=average)) as stream,
+            contextlib.suppress(KeyboardInterrupt, BrokenPipeError),
+        ):
+            show = _window() if _open_window(window) else _print
+            for frame, faces in stream:
                 looked, last = looked + 1, frame.number
                 if not show(frame, faces):
                     break
@@ -126,36 +127,60 @@ def _open_window(wanted: bool | None) -> bool:
         import cv2
 
         with contextlib.suppress(cv2.error):  # an OpenCV without windows
-            cv2.namedWindow(TITLE, cv2.WINDOW_NORMAL)
+            cv2.namedWindow(TITLE, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
             return True
     if wanted:
         raise UsageError("no window can be opened here; leave --window out for JSON lines")
     return False
 
 
-def _show(frame: Frame, faces: list[Identified]) -> bool:
-    """Draw a frame; False when the user has had enough."""
+def _window() -> Callable[[Frame, list[Identified]], bool]:
+    """What shows a frame in the open window, and says False when the user has had enough."""
     import cv2
 
-    if frame.image is not None:
-        cv2.imshow(TITLE, draw(frame.image, faces))
-    return cv2.waitKey(1) & 0xFF not in (ord("q"), 27) and cv2.getWindowProperty(TITLE, cv2.WND_PROP_VISIBLE) > 0
+    sizes: list[tuple[int, ...]] = []
+
+    def show(frame: Frame, faces: list[Identified]) -> bool:
+        if frame.image is not None:
+            picture = draw(frame.image, faces)
+            if picture.shape not in sizes:  # as large as the picture at first; then as the user likes it
+                sizes.append(picture.shape)
+                cv2.resizeWindow(TITLE, *picture.shape[1::-1])
+            cv2.imshow(TITLE, picture)
+        return cv2.waitKey(1) & 0xFF not in (ord("q"), 27) and cv2.getWindowProperty(TITLE, cv2.WND_PROP_VISIBLE) > 0
+
+    return show
 
 
 def draw(image: np.ndarray, faces: list[Identified]) -> np.ndarray:
-    """The frame as BGR uint8 with a box and a name for each face: green known, orange unknown, gray refused."""
+    """The frame as BGR uint8 with a box and a name for each face: green known, orange unknown, gray refused.
+
+    Shown with its longer side at 640 to 1280 pixels, so that the names can be read.
+    """
     import cv2
 
-    picture = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+    longer = max(image.shape[:2])
+    scale = min(max(longer, SHOWN[0]), SHOWN[1]) / longer
+    picture = cv2.cvtColor(cv2.resize(image, None, fx=scale, fy=scale), cv2.COLOR_RGB2BGR)
     for face in faces:
-        left, top, width, height = (round(value) for value in face.box)
+        left, top, width, height = (round(value * scale) for value in face.box)
         colour = (160, 160, 160) if face.refused else (0, 160, 255) if face.name is None else (0, 200, 0)
         cv2.rectangle(picture, (left, top), (left + width, top + height), colour, 2)
-        text = "?" if face.refused else f"{face.name or 'unknown'} {face.matches[0].similarity:.2f}"
-        # OpenCV's fonts know ASCII only.
-        plain = text.encode("ascii", "replace").decode()
-        cv2.putText(picture, plain, (left, max(top - 6, 12)), cv2.FONT_HERSHEY_SIMPLEX, 0.5, colour, 1, cv2.LINE_AA)
+        text = "refused" if face.refused else f"{face.name or 'unknown'} {face.matches[0].similarity:.2f}"
+        _label(picture, text, left, top, colour)
     return picture
+
+
+def _label(picture: np.ndarray, text: str, left: int, top: int, colour: tuple[int, int, int]) -> None:
+    """Black text on a bar over the box, or at the picture's edge where there is no room."""
+    import cv2
+
+    plain = text.encode("ascii", "replace").decode()  # OpenCV's fonts know ASCII only
+    font = (cv2.FONT_HERSHEY_SIMPLEX, 0.6)
+    (width, height), below = cv2.getTextSize(plain, *font, 1)
+    x, y = max(0, min(left, picture.shape[1] - width - 8)), max(height + below + 4, top)
+    cv2.rectangle(picture, (x, y - height - below - 4), (x + width + 8, y), colour, -1)
+    cv2.putText(picture, plain, (x + 4, y - below), *font, (0, 0, 0), 1, cv2.LINE_AA)
 
 
 def _print(frame: Frame, faces: list[Identified]) -> bool:

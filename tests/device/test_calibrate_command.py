@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from typer.testing import CliRunner
 
 from edgeface.bundle import open_bundle
 from edgeface.cli import app
+from edgeface.data.synthetic import draw_face, synthetic_person
 
 
 @pytest.fixture
@@ -80,6 +82,25 @@ def test_the_networks_own_people_are_warned_of(bundle: Path, tiny_data: Path) ->
     done = run("calibrate", bundle, tiny_data)
     assert done.exit_code == 0, done.stderr
     assert "the network was trained on these people" in done.stderr
+    assert open_bundle(bundle).threshold(0.1).data.endswith(", val, people it was trained on")
+
+
+def test_loose_photos_are_read_with_a_detector(bundle: Path, tmp_path: Path) -> None:
+    for person in range(6):
+        (tmp_path / "loose" / f"p{person}").mkdir(parents=True)
+        for number in range(2):
+            canvas = np.full((200, 200, 3), 128, np.uint8)
+            canvas[20:180, 20:180] = draw_face(synthetic_person(3, person), np.random.default_rng(number), 160)
+            cv2.imwrite(str(tmp_path / "loose" / f"p{person}" / f"{number}.png"), canvas[:, :, ::-1])
+    cv2.imwrite(str(tmp_path / "loose" / "p0" / "wall.png"), np.full((200, 200, 3), 90, np.uint8))
+    done = run("calibrate", bundle, tmp_path / "loose", "--detector", "cascade", "--json")
+    assert done.exit_code == 0, done.stderr
+    answer = json.loads(done.stdout)
+    lost = answer["photos_without_face"]
+    assert 1 <= lost < 4
+    assert answer["photos"] == 13
+    assert answer["genuine_pairs"] + answer["impostor_pairs"] == math.comb(13 - lost, 2)
+    assert answer["pairs_left_out"] == math.comb(13, 2) - math.comb(13 - lost, 2)
 
 
 def test_bad_input(bundle: Path, strangers: Path, tmp_path: Path) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
+from tiny_yunet import POINTS, write_tiny_yunet
 
 from edgeface.alignment import WHOLE_FRAME, align, box_points, reference_points, similarity
 from edgeface.cascade import best_pair
@@ -149,3 +152,37 @@ def test_detectors_by_name(tmp_path) -> None:
     (tmp_path / "bad.onnx").write_bytes(b"not a network")
     with pytest.raises(UsageError, match=r"cannot load it as YuNet"):
         open_detector("yunet", tmp_path / "bad.onnx")
+
+
+def test_yunets_five_points_are_used_in_the_photos_own_pixels(tmp_path: Path) -> None:
+    """OpenCV's FaceDetectorYN runs, on a tiny network: colour order, padding, size searched, five-point fit."""
+    write_tiny_yunet(tmp_path / "tiny.onnx")
+    detector = open_detector("yunet", tmp_path / "tiny.onnx")
+    for shape, scale in (((320, 320), 1), ((240, 333), 1), ((1440, 1920), 3)):
+        image = np.zeros((*shape, 3), np.uint8)
+        assert find_faces(image, detector) == []
+        side = 32 * scale
+        image[3 * side : 4 * side, 2 * side : 3 * side] = (255, 0, 0)
+        (face,) = find_faces(image, detector)
+        assert face.box == pytest.approx((2 * side, 3 * side, side, side), abs=0.01)
+        assert face.score == pytest.approx(1)
+        assert face.landmarks is not None
+        expected = (POINTS + np.array([2, 3])) * side
+        assert np.abs(face.landmarks - expected).max() < 0.01
+        matrix = similarity(expected, WHOLE_FRAME * 96)  # what the five points ask for
+        corner = matrix @ (2 * side, 3 * side, 1)
+        aligned = align(image, face, FaceInput(96))
+        column, row = np.clip(np.round(corner + 4), 0, 95).astype(int)
+        assert tuple(aligned[row, column]) == (255, 0, 0)
+    assert find_faces(np.zeros((16, 3000, 3), np.uint8), detector) == []
+
+
+def test_another_network_in_place_of_yunet_is_refused_in_a_line(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write_tiny_yunet(tmp_path / "other.onnx", strides=(8,))
+    with pytest.raises(UsageError) as caught:
+        find_faces(np.zeros((64, 64, 3), np.uint8), open_detector("yunet", tmp_path / "other.onnx"))
+    assert len(str(caught.value).splitlines()) == 1
+    assert "YuNet" in str(caught.value)
+    assert capfd.readouterr().err == ""  # OpenCV's own complaints stay away

@@ -19,7 +19,7 @@ from edgeface.errors import GalleryError, UsageError
 from edgeface.face_input import FaceInput
 from edgeface.gallery import Gallery, create_gallery
 from edgeface.gallery_transfer import export_gallery, import_gallery
-from edgeface.search import WIDE, Templates
+from edgeface.search import WIDE, Templates, widened
 from edgeface.template_key import make_key
 
 
@@ -223,6 +223,21 @@ def test_search_is_exact(count: int) -> None:
         expected = sorted(best.items(), key=lambda item: -item[1])[:4]
         assert [int(person) for person in people] == [owner for owner, _ in expected]
         assert found == pytest.approx([score for _, score in expected], abs=1e-5)
+
+
+def test_every_float16_is_widened_exactly() -> None:
+    numbers = np.arange(1 << 16, dtype=np.uint16).view(np.float16).reshape(-1, 16)
+    assert np.array_equal(widened(numbers), numbers.astype(np.float32), equal_nan=True)
+
+
+def test_one_template_a_person_is_searched_without_copies() -> None:
+    """What a million templates may take: the float16 rows, the owners, and little beside them."""
+    matrix, owners = units(WIDE + 1, 16).astype(np.float16), np.arange(WIDE + 1, dtype=np.int32)
+    gallery = Templates(matrix, owners)
+    assert gallery.matrix is matrix
+    assert gallery.people is owners
+    (scores,) = gallery.search(matrix[:1].astype(np.float32) * np.float32(1.01))[1]
+    assert scores[0] == 1  # a cosine is never over 1, whatever the rounding
 
 
 def test_killed_while_writing_nothing_acknowledged_is_lost(opened: Bundle) -> None:
