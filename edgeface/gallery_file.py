@@ -151,6 +151,8 @@ class GalleryFile:
                     f"{self.path}: {text}; free some space, or see that the file and its folder can be written"
                 ) from None
             raise GalleryError(self.damaged()) from None
+        except UnicodeDecodeError:  # SQLite's message quotes the damaged bytes, and its Python module cannot read it
+            raise GalleryError(self.damaged()) from None
 
     def damaged(self) -> str:
         """The message for a file that is not as it was written."""

@@ -13,7 +13,9 @@ teacher=$runs/teacher student=$runs/student-1.0-taught
 note="Trained on film and public figures for research; not for commercial use, no redistribution of the photographs."
 mkdir -p "$work/bundles"
 
-finished() { grep -q '"finished": true' "$1/run.json" 2>/dev/null; }
+finished() { # of the run itself: run.json tells of its teacher's figures, too
+  python -c 'import json, sys; sys.exit(not json.load(open(sys.argv[1]))["figures"].get("finished"))' "$1/run.json" 2>/dev/null
+}
 
 once() { # NAME COMMAND...: what the command prints as JSON becomes WORK/NAME.json, its seconds WORK/seconds-NAME.json
   local name=$1 file=$work/$1.json start=$SECONDS

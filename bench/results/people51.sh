@@ -7,7 +7,9 @@ data=$1 runs=$2
 here=$(cd "$(dirname "$0")" && pwd)
 note="Trained on film and public figures for research; not for commercial use, no redistribution of the photographs."
 
-finished() { grep -q '"finished": true' "$runs/$1/run.json" 2>/dev/null; }
+finished() { # of the run itself: run.json tells of its teacher's figures, too
+  python -c 'import json, sys; sys.exit(not json.load(open(sys.argv[1]))["figures"].get("finished"))' "$runs/$1/run.json" 2>/dev/null
+}
 
 train() { # NAME ROLE OPTIONS...
   local name=$1 role=$2

@@ -119,6 +119,15 @@ def test_another_model_or_input_is_refused_with_the_way_out(path: Path, opened: 
         kept.accept(other)
 
 
+def test_damage_that_sqlite_cannot_say_in_utf8_is_refused_like_any_other(path: Path, opened: Bundle) -> None:
+    create_gallery(path, opened).close()
+    content = path.read_bytes()
+    schema = content.index(b"tablepeoplepeople")
+    path.write_bytes(content[: schema + 6] + b"\xe5" + content[schema + 7 :])
+    with pytest.raises(GalleryError, match="damaged"):
+        Gallery(path)
+
+
 def test_damage_is_found(path: Path, opened: Bundle) -> None:
     """Whatever byte is changed: refused, or the change lies where nothing is stored and everything is as it was."""
     vectors = units(40, opened.embedding_size)

@@ -151,7 +151,8 @@ def _images(
         jobs = {"predict": ["predict", bundle, str(photo)], "data check": ["data", "check", str(folder / "data")]}
         if "enroll" in commands:
             jobs["enroll"] = ["enroll", gallery, str(photo), "--name", f"person{number}", *cropped]
-            jobs["identify"] = ["identify", gallery, str(photo), "--threshold", "0.5", "--all", "--bundle", bundle]
+            look = cropped if number % 2 else ["--bundle", bundle]  # as a cropped face, or through the detector
+            jobs["identify"] = ["identify", gallery, str(photo), "--threshold", "0.5", "--all", *look]
         for part, arguments in jobs.items():
             answer = worker.run({"target": "command", "arguments": arguments})
             results.setdefault(f"images, {part}", Counts()).add(f"{name} ({part})", answer)
