@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -75,25 +76,26 @@ def enroll(
 
     checked_name(name)
     paths = photo_paths(photos)
-    opened = Gallery(gallery, key_file) if gallery.exists() else None
-    if opened is not None:
-        _refuse_new_options(opened, flip, keep_photos)
-        chosen: Bundle | Path = gallery_bundle(opened, bundle)
-        add, flip = _may_add(opened, name, add), opened.info.flip
-    elif bundle is None:
-        raise UsageError(f"{gallery}: is new; say which model with --bundle FOLDER")
-    else:
-        chosen = bundle
-    reader = open_reader(chosen, detector, detector_model, quality, threads, runtime, flip)
-    vectors, used, skipped = _read(reader, paths, strict, quiet)
-    if opened is None:
-        _make_key(key_file)
-        opened = create_gallery(gallery, reader.bundle, flip=flip, keep_photos=keep_photos, key=key_file)
-        note(f"{gallery}: new gallery for {reader.bundle.path}", quiet=quiet)
-    similar = _alike(opened, reader.bundle, name, vectors, quiet)
-    contents = [path.read_bytes() for path in used] if opened.info.keep_photos else []
-    total = opened.enroll(name, vectors, [path.name for path in used], contents, add=add)
-    opened.close()
+    with contextlib.ExitStack() as files:
+        opened = files.enter_context(Gallery(gallery, key_file)) if gallery.exists() else None
+        if opened is not None:
+            _refuse_new_options(opened, flip, keep_photos)
+            chosen: Bundle | Path = gallery_bundle(opened, bundle)
+            add, flip = _may_add(opened, name, add), opened.info.flip
+        elif bundle is None:
+            raise UsageError(f"{gallery}: is new; say which model with --bundle FOLDER")
+        else:
+            chosen = bundle
+        reader = open_reader(chosen, detector, detector_model, quality, threads, runtime, flip)
+        vectors, used, skipped = _read(reader, paths, strict, quiet)
+        if opened is None:
+            _make_key(key_file)
+            new = create_gallery(gallery, reader.bundle, flip=flip, keep_photos=keep_photos, key=key_file)
+            opened = files.enter_context(new)
+            note(f"{gallery}: new gallery for {reader.bundle.path}", quiet=quiet)
+        similar = _alike(opened, reader.bundle, name, vectors, quiet)
+        contents = [path.read_bytes() for path in used] if opened.info.keep_photos else []
+        total = opened.enroll(name, vectors, [path.name for path in used], contents, add=add)
     for match in similar:
         note(f"warning: {name} looks like {match.name}, enrolled already (cosine {match.similarity:.4f}); the same?")
     if as_json:

@@ -30,6 +30,12 @@ def small_net(dtype, side=32, channels=16, upsample=False):
     return net.finish([image], [net.dense(net.global_pool(net.upsample(x, side, side) if upsample else x), 5)])
 
 
+@pytest.fixture(autouse=True)
+def no_emulator(tmp_path, monkeypatch):
+    """The profile answers here, on a machine with the Arm emulator, too."""
+    monkeypatch.setenv("EDGEFACE_ARM_HOME", str(tmp_path / "nowhere"))
+
+
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
