@@ -41,7 +41,8 @@ class TeacherCache:
             if not (folder / "logits.npy").is_file():
                 self._make(folder, stage, view)
             names = ("embedding.npy", "logits.npy")
-            self.loaded = (folder, tuple(np.load(folder / name) for name in names))  # type: ignore[assignment]
+            # Mapped, not read: TensorFlow keeps what a finished epoch's generator refers to, and a view has 30 MB here.
+            self.loaded = (folder, tuple(np.load(folder / name, mmap_mode="r") for name in names))  # type: ignore[assignment]
         return self.loaded[1]  # type: ignore[index]
 
     def prepare(self, stages: tuple[Stage, ...], views: int) -> None:
