@@ -136,6 +136,12 @@ def fine_tune(quantized: tf_keras.Model, lesson: Lesson, plan: Plan, *, quiet: b
     return rows
 
 
+def kept_epoch(rows: list[dict[str, Any]]) -> int:
+    """The epoch whose weights `fine_tune` kept, by the rows it returned; 0 is the state before any training."""
+    best = max(row["val_accuracy"] for row in rows)
+    return max(row["epoch"] for row in rows if row["val_accuracy"] == best)
+
+
 def fitted_head(model: tf_keras.Model, teacher_model: tf_keras.Model, lesson: Lesson) -> DistillationHead:
     """The two training-only layers, fitted to the trained student so that their errors say something from step 1.
 

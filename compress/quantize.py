@@ -17,7 +17,7 @@ from edgeface.compress.audit import audit
 from edgeface.compress.export import INTEGER_MODES, check_options, to_tflite
 from edgeface.compress.float_layers import resolve
 from edgeface.compress.goal import MeasureFps
-from edgeface.compress.qat import Plan, fine_tune
+from edgeface.compress.qat import Plan, fine_tune, kept_epoch
 from edgeface.compress.qat_model import check_quantizable, fake_quantized
 from edgeface.compress.teaching import lesson
 from edgeface.data.dataset import FaceDataset
@@ -150,7 +150,8 @@ def quantize(request: Request) -> Outcome:
     found = audit(converted.model)
     return Outcome(
         out, request.mode, request.io, len(converted.model), len(validation), **measured, operators=found.operators,
-        training=converted.training, seconds=clock.seconds, warnings=bundling.warnings(work, found, checked),
+        training=converted.training, seconds=clock.seconds,
+        warnings=(*bundling.warnings(work, found, checked), *_in_vain(converted.training)),
         float_layers=converted.float_layers, calibration=None if checked is None else asdict(checked),
         run=request.save_run,
     )  # fmt: skip
@@ -264,4 +265,17 @@ def _settings(request: Request, train: Images | None, converted: _Converted) -> 
     if request.mode == "qat":
         settings |= _teaching(request)
         settings["float_layers"] = " ".join(converted.float_layers)
+        if converted.training:
+            settings["kept_epoch"] = kept_epoch(converted.training)
     return settings
+
+
+def _in_vain(training: list[dict[str, Any]]) -> tuple[str, ...]:
+    """A warning when int8 training gave nothing, so that nobody takes calibration alone for it."""
+    if not training or kept_epoch(training):
+        return ()
+    best = max(row["val_accuracy"] for row in training[1:])
+    return (
+        f"none of the {len(training) - 1} epochs of int8 training was better than the network before them "
+        f"({100 * best:.2f} against {100 * training[0]['val_accuracy']:.2f} %), which was kept",
+    )

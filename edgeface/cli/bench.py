@@ -10,13 +10,19 @@ import typer
 
 from edgeface.cli.common import Json, Quiet, command, note, print_json, progress_line
 
+Device = Annotated[
+    list[str] | None, typer.Option(help="cpu (default) is this machine, measured; others: `edgeface devices`.")
+]
+ResultFile = Annotated[Path | None, typer.Option("--from", help="Show this result again instead of measuring.")]
+FailIf = Annotated[
+    list[str] | None, typer.Option(help="Exit 1 when a row changed so: 'fps<0.95x' (new / old), 'accuracy<-0.5'.")
+]
+
 
 @command
 def bench(
     targets: Annotated[list[Path] | None, typer.Argument(help="Bundles and runs.", metavar="BUNDLE_OR_RUN...")] = None,
-    device: Annotated[
-        list[str] | None, typer.Option(help="cpu (default) is this machine, measured; others: `edgeface devices`.")
-    ] = None,
+    device: Device = None,
     threads: Annotated[str, typer.Option(help="CPU threads, each pinned to a core; with commas: one row each.")] = "1",
     data: Annotated[Path | None, typer.Option(help="Dataset to measure the accuracy on.")] = None,
     split: Annotated[str, typer.Option(help="Split of the dataset.")] = "val",
@@ -25,13 +31,9 @@ def bench(
     batch: Annotated[int, typer.Option(min=0, help="Images of the batch figure; 0: none.")] = 32,
     runtime: Annotated[str, typer.Option(help="litert, tflite, tf, or several with commas: one row each.")] = "",
     per_op: Annotated[bool, typer.Option("--per-op", help="Time by type of operator and by block.")] = False,
-    result_file: Annotated[
-        Path | None, typer.Option("--from", help="Show this result again instead of measuring.")
-    ] = None,
+    result_file: ResultFile = None,
     compare: Annotated[Path | None, typer.Option(help="An older result, to compare with.")] = None,
-    fail_if: Annotated[
-        list[str] | None, typer.Option(help="Exit 1 when a row changed so: 'fps<0.95x' (new / old), 'accuracy<-0.5'.")
-    ] = None,
+    fail_if: FailIf = None,
     out: Annotated[Path | None, typer.Option(help="Write the result as JSON to this file.")] = None,
     markdown: Annotated[Path | None, typer.Option(help="Write the tables as Markdown to this file.")] = None,
     csv: Annotated[Path | None, typer.Option(help="Write the rows as CSV to this file.")] = None,

@@ -9,6 +9,8 @@ import typer
 
 from edgeface.cli.common import Json, Quiet, command, note, print_json
 
+Teacher = Annotated[Path | None, typer.Option(help="Run of the teacher; it teaches every try.", metavar="RUN")]
+
 
 def register(app: typer.Typer) -> None:
     """Add the command to the application."""
@@ -19,9 +21,7 @@ def register(app: typer.Typer) -> None:
 def compress(
     run: Annotated[Path, typer.Argument(help="A student's run.", metavar="RUN")],
     budget: Annotated[str, typer.Option(help="Limits on size, drop, accuracy, macs, fps; commas between.")],
-    teacher: Annotated[
-        Path | None, typer.Option(help="Run of the teacher; it teaches every try.", metavar="RUN")
-    ] = None,
+    teacher: Teacher = None,
     data: Annotated[Path | None, typer.Option(help="Dataset; by default the one the run was trained on.")] = None,
     out: Annotated[Path | None, typer.Option(help="The bundle; by default bundles/RUN-compressed.")] = None,
     work: Annotated[Path | None, typer.Option(help="Folder of the tries; by default RUN-compress beside RUN.")] = None,
@@ -52,13 +52,8 @@ def compress(
         edgeface compress runs/student-1.0 --budget "drop<=2" --keep 1,0.5 --all --json
     """
     from edgeface.compress.budget import parse_budget
-    from edgeface.errors import UsageError
 
-    limits = parse_budget(budget)
-    try:
-        keeps = tuple(float(part) for part in keep.split(",") if part.strip())
-    except ValueError:
-        raise UsageError(f"--keep {keep}: give shares of the MACs with commas between, such as 1,0.6") from None
+    limits, keeps = parse_budget(budget), _shares(keep)
     from edgeface.tensorflow_setup import quiet_tensorflow
 
     quiet_tensorflow()
@@ -79,6 +74,15 @@ def compress(
     else:
         _print(result, request.work, quiet)
     check_fits(result, limits)
+
+
+def _shares(keep: str) -> tuple[float, ...]:
+    from edgeface.errors import UsageError
+
+    try:
+        return tuple(float(part) for part in keep.split(",") if part.strip())
+    except ValueError:
+        raise UsageError(f"--keep {keep}: give shares of the MACs with commas between, such as 1,0.6") from None
 
 
 def _print(result: dict[str, Any], work: Path, quiet: bool) -> None:

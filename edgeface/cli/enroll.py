@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -33,6 +34,10 @@ if TYPE_CHECKING:
     from edgeface.gallery import Gallery, Match
 
 WARN_FMR = 1e-3
+KeepPhotos = Annotated[bool, typer.Option("--keep-photos", help="New gallery: keep the photos, for rebuild.")]
+KeyFile = Annotated[
+    Path | None, typer.Option(help="New gallery: encrypt it with this key file (made if missing). Later: its key.")
+]
 
 
 @command
@@ -43,12 +48,8 @@ def enroll(
     bundle: BundlePath = None,
     add: Annotated[bool, typer.Option("--add", help="Add to a person who is enrolled already.")] = False,
     flip: Annotated[bool, typer.Option("--flip", help="New gallery: average each face with its mirror image.")] = False,
-    keep_photos: Annotated[
-        bool, typer.Option("--keep-photos", help="New gallery: keep the photos, for rebuild.")
-    ] = False,
-    key_file: Annotated[
-        Path | None, typer.Option(help="New gallery: encrypt it with this key file (made if missing). Later: its key.")
-    ] = None,
+    keep_photos: KeepPhotos = False,
+    key_file: KeyFile = None,
     detector: DetectorName = "cascade",
     detector_model: DetectorModel = None,
     quality: Quality = "normal",
@@ -71,7 +72,7 @@ def enroll(
 
         edgeface enroll safe.gallery ann.jpg --name ann --bundle bundles/door --key-file door.key --keep-photos
     """
-    from edgeface.gallery import Gallery, create_gallery
+    from edgeface.gallery import Gallery
     from edgeface.gallery_info import checked_name
 
     checked_name(name)
@@ -82,27 +83,39 @@ def enroll(
             _refuse_new_options(opened, flip, keep_photos)
             chosen: Bundle | Path = gallery_bundle(opened, bundle)
             add, flip = _may_add(opened, name, add), opened.info.flip
-        elif bundle is None:
-            raise UsageError(f"{gallery}: is new; say which model with --bundle FOLDER")
         else:
-            chosen = bundle
+            chosen = _bundle_of_a_new(gallery, bundle)
         reader = open_reader(chosen, detector, detector_model, quality, threads, runtime, flip)
         vectors, used, skipped = _read(reader, paths, strict, quiet)
         if opened is None:
-            _make_key(key_file)
-            new = create_gallery(gallery, reader.bundle, flip=flip, keep_photos=keep_photos, key=key_file)
-            opened = files.enter_context(new)
-            note(f"{gallery}: new gallery for {reader.bundle.path}", quiet=quiet)
+            opened = files.enter_context(_new_gallery(gallery, reader.bundle, flip, keep_photos, key_file, quiet))
         similar = _alike(opened, reader.bundle, name, vectors, quiet)
         contents = [path.read_bytes() for path in used] if opened.info.keep_photos else []
         total = opened.enroll(name, vectors, [path.name for path in used], contents, add=add)
     for match in similar:
         note(f"warning: {name} looks like {match.name}, enrolled already (cosine {match.similarity:.4f}); the same?")
     if as_json:
-        warnings = [{"name": match.name, "similarity": match.similarity} for match in similar]
-        print_json({"name": name, "added": len(used), "templates": total, "skipped": skipped, "looks_like": warnings})
+        result = {"name": name, "added": len(used), "templates": total, "skipped": skipped}
+        print_json({**result, "looks_like": [asdict(match) for match in similar]})
     else:
         typer.echo(f"{name}: {len(used)} template{'s' * (len(used) != 1)} enrolled, {total} in all")
+
+
+def _bundle_of_a_new(gallery: Path, bundle: Path | None) -> Path:
+    if bundle is None:
+        raise UsageError(f"{gallery}: is new; say which model with --bundle FOLDER")
+    return bundle
+
+
+def _new_gallery(
+    path: Path, bundle: Bundle, flip: bool, keep_photos: bool, key_file: Path | None, quiet: bool
+) -> Gallery:
+    from edgeface.gallery import create_gallery
+
+    _make_key(key_file)
+    gallery = create_gallery(path, bundle, flip=flip, keep_photos=keep_photos, key=key_file)
+    note(f"{path}: new gallery for {bundle.path}", quiet=quiet)
+    return gallery
 
 
 def _refuse_new_options(gallery: Gallery, flip: bool, keep_photos: bool) -> None:

@@ -80,11 +80,7 @@ def identify(
         chosen = gallery_bundle(opened, bundle)
         limit, line = threshold_in_force(chosen, fmr, threshold)
         reader = open_reader(chosen, detector, detector_model, quality, threads, runtime, opened.info.flip)
-        people = len(opened.templates(average=average).people)
-        if not people:
-            raise UsageError(
-                f"{gallery}: is empty; enrol somebody with: edgeface enroll {gallery} --name NAME PHOTO..."
-            )
+        people = _people(opened, average)
         note(f"{line}; {people} {'person' if people == 1 else 'people'} in {gallery}", quiet=quiet)
         look = partial(
             identify_faces,
@@ -103,6 +99,15 @@ def identify(
         raise FaceError(f"none of the {bad} photos could be used; see the reasons with --json or without --quiet")
     if bad:
         note(f"warning: {bad} of {len(paths)} photos could not be used")
+
+
+def _people(gallery: Gallery, average: bool) -> int:
+    """How many people there are to compare with. Raises UsageError when there is nobody."""
+    people = len(gallery.templates(average=average).people)
+    if not people:
+        path = gallery.path
+        raise UsageError(f"{path}: is empty; enrol somebody with: edgeface enroll {path} --name NAME PHOTO...")
+    return people
 
 
 def _index(gallery: Gallery) -> ApproximateTemplates:

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from edgeface.compress.sparse import Sparsity
 
 
+Set = Annotated[list[str] | None, typer.Option("--set", help="Override a field: --set stage1.epochs=10.")]
+
+
 def register(app: typer.Typer) -> None:
     """Add the command to the application."""
     app.command("prune")(prune)
@@ -34,9 +37,7 @@ def prune(
     rounds: Annotated[int, typer.Option(help="Rounds of pruning, each with fine-tuning.", min=1)] = 4,
     align: Annotated[int, typer.Option(help="Widths end on multiples of this; 1 is any.", min=1)] = 8,
     recipe: Annotated[str, typer.Option(help="Recipe of one round: shipped, or a TOML file.")] = "prune",
-    overrides: Annotated[
-        list[str] | None, typer.Option("--set", help="Override a field: --set stage1.epochs=10.")
-    ] = None,
+    overrides: Set = None,
     device: Annotated[str, typer.Option(help="Where --speedup counts; cpu is this machine.")] = "cpu",
     threads: Annotated[int, typer.Option(help="Threads that --speedup is measured with.", min=1)] = 1,
     seed: Annotated[int, typer.Option(help="Seed of order, augmentation and choice of images.", min=0)] = 0,

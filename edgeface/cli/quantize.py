@@ -14,6 +14,16 @@ if TYPE_CHECKING:
 
 
 _SHOWN_OUTLIERS = 5
+SelfDistill = Annotated[bool, typer.Option("--self-distill", help="qat: the run's own float network teaches, too.")]
+FloatLayers = Annotated[
+    str, typer.Option(help="qat: layers left in floats: first, last, names, or auto; commas between.")
+]
+SensitivityFile = Annotated[
+    Path | None, typer.Option(help="JSON of 'edgeface sensitivity --by layer' for auto; else it is computed.")
+]
+SaveRun = Annotated[
+    Path | None, typer.Option(help="qat: keep the trained network as a run, to convert again with --epochs 0.")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -33,18 +43,10 @@ def quantize(
     epochs: Annotated[int, typer.Option(help="qat: passes over the training images.")] = 5,
     learning_rate: Annotated[float, typer.Option(help="qat: Adam's rate at the start; falls to 0.")] = 2e-5,
     frozen: Annotated[float, typer.Option(help="qat: last share of the epochs with BatchNorm's averages fixed.")] = 0.4,
-    self_distill: Annotated[
-        bool, typer.Option("--self-distill", help="qat: the run's own float network teaches, too.")
-    ] = False,
-    float_layers: Annotated[
-        str, typer.Option(help="qat: layers left in floats: first, last, names, or auto; commas between.")
-    ] = "",
-    sensitivity: Annotated[
-        Path | None, typer.Option(help="JSON of 'edgeface sensitivity --by layer' for auto; else it is computed.")
-    ] = None,
-    save_run: Annotated[
-        Path | None, typer.Option(help="qat: keep the trained network as a run, to convert again with --epochs 0.")
-    ] = None,
+    self_distill: SelfDistill = False,
+    float_layers: FloatLayers = "",
+    sensitivity: SensitivityFile = None,
+    save_run: SaveRun = None,
     fps: Annotated[bool, typer.Option("--fps", help="Measure fps before and after, for the card's chain.")] = False,
     out: Annotated[Path | None, typer.Option(help="The bundle's folder; by default bundles/RUN-MODE.")] = None,
     about: Annotated[str, typer.Option("--note", help="Text for the model card, such as limits of the data.")] = "",
@@ -76,9 +78,7 @@ def quantize(
     from edgeface.compress.quantize import Request, check_gate
     from edgeface.compress.quantize import quantize as convert
 
-    audit = None
-    if "auto" in float_layers:
-        audit = _audit(run, data, sensitivity, seed, quiet or as_json)
+    audit = _audit(run, data, sensitivity, seed, quiet or as_json) if "auto" in float_layers else None
     plan = Plan(epochs=epochs, learning_rate=learning_rate, frozen_share=frozen)
     outcome = convert(
         Request(
@@ -90,8 +90,7 @@ def quantize(
         print_json({**outcome.to_dict(), "max_drop": max_drop})
     else:
         _print(outcome)
-    for warning in outcome.warnings:
-        note(f"warning: {warning}")
+    _warn(outcome)
     check_gate(outcome, max_drop)
 
 
@@ -102,6 +101,11 @@ def _audit(run: Path, data: Path | None, sensitivity: Path | None, seed: int, qu
     if sensitivity is not None:
         return read_audit(sensitivity)
     return measure_sensitivity(Request(run, data, by="layer", shares=(), seed=seed, quiet=quiet))
+
+
+def _warn(outcome: Outcome) -> None:
+    for warning in outcome.warnings:
+        note(f"warning: {warning}")
 
 
 def _print(outcome: Outcome) -> None:

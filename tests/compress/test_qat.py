@@ -23,7 +23,7 @@ from tf_keras import layers
 
 from edgeface.compress.audit import audit
 from edgeface.compress.export import to_tflite
-from edgeface.compress.qat import Lesson, Plan, fine_tune, fitted_head
+from edgeface.compress.qat import Lesson, Plan, fine_tune, fitted_head, kept_epoch
 from edgeface.compress.qat_model import check_quantizable, fake_quantized, set_kernel_ranges
 from edgeface.models import inception_resnet_v1, load_model
 from edgeface.train.distillation import DistillationHead
@@ -197,3 +197,9 @@ def test_a_loss_that_explodes_is_an_error(start, lesson):
 def test_refuses_impossible_plans(plan):
     with pytest.raises(UsageError):
         plan.check()
+
+
+@pytest.mark.parametrize(("accuracies", "kept"), [([0.5, 0.4, 0.3], 0), ([0.5, 0.4, 0.5], 2), ([0.1, 0.9, 0.3], 1)])
+def test_the_epoch_that_is_kept_is_the_last_of_the_best(accuracies, kept):
+    rows = [{"epoch": epoch, "val_accuracy": accuracy} for epoch, accuracy in enumerate(accuracies)]
+    assert kept_epoch(rows) == kept

@@ -75,7 +75,9 @@ def test_qat_with_a_teacher(student_run, teacher_run, tmp_path):
     assert bundle.source["quantization"]["teacher"] == "teacher"
     assert "toy" in (out / "MODEL_CARD.md").read_text()
     assert [row["epoch"] for row in outcome.training] == [0, 1]
-    assert outcome.warnings == ()
+    before, after = (row["val_accuracy"] for row in outcome.training)
+    assert bundle.source["quantization"]["kept_epoch"] == (1 if after >= before else 0)
+    assert len(outcome.warnings) == (1 if after < before else 0)
     best = max(row["val_accuracy"] for row in outcome.training)
     assert abs(outcome.accuracy - best) <= 2 / outcome.images
     assert {"preparing qat", "training", "converting"} < set(outcome.seconds)

@@ -74,6 +74,14 @@ def test_the_best_weights_are_kept(uninterrupted):
     assert any((uninterrupted.out / "tensorboard").iterdir())
 
 
+def test_training_normalises_by_its_batches_and_moves_batch_norms_averages(uninterrupted):
+    layers = [layer for layer in uninterrupted.learner.model.layers if layer.name.endswith("_bn")]
+    assert layers
+    for layer in layers:  # 0 and 1 are what they begin with, and what a network that is only run would keep
+        assert np.abs(layer.moving_mean.numpy()).max() > 1e-3, layer.name
+        assert np.abs(layer.moving_variance.numpy() - 1).max() > 1e-3, layer.name
+
+
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_stage(tmp_path):
     recipe = Recipe(size=32, batch_size=8, stage1=Stage(epochs=1, center_loss=float("inf"), learning_rate=0.3))
     with pytest.raises(RunError, match="stage 1"):
