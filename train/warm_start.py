@@ -1,25 +1,31 @@
-"""`edgeface train ... --init RUN`: training that begins with the weights of a finished run instead of random ones."""
+"""`edgeface train ... --init RUN|BUNDLE`: training that begins with weights there are instead of random ones."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from edgeface.bundle import is_bundle
 from edgeface.data.layouts import load_dataset
 from edgeface.errors import RunError, UsageError
 from edgeface.models import load_model
 from edgeface.run import open_run
+from edgeface.train.from_bundle import bundle_start
 from edgeface.train.session import SHAPE, Start
 from edgeface.train.step import Learner
 from edgeface.train.teacher_cache import TeacherCache
 
 
 def warm_start(path: Path, data: Path, *, teacher: bool) -> Start:
-    """Begin with the weights of the run at `path`, whose network and people must be those of the new run.
+    """Begin with the weights of the run or bundle at `path`, whose network and people must be those of the new run.
 
     With cosine schedules this is a warm restart (Loshchilov & Hutter 2017, https://arxiv.org/abs/1608.03983). Centers,
     heads that only training has, and the optimizer begin anew. Raises RunError for a run of other people, UsageError
     for a student to begin a teacher with or the reverse.
     """
+    if is_bundle(path):
+        if teacher:
+            raise UsageError(f"--init {path}: is a bundle, and only students can go on from one; give a teacher's run")
+        return bundle_start(path, data)
     run = open_run(path)
     if run.identities != load_dataset(data).identities:
         raise RunError(f"{path}: was trained on other identities than {data}; --init goes on with the same people")

@@ -27,7 +27,8 @@ Set = Annotated[
 Seed = Annotated[int, typer.Option(help="Seed of weights, order, augmentation and dropout.", min=0)]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on where the run in --out was stopped.")]
 Init = Annotated[
-    Path | None, typer.Option(help="Begin with this run's weights (same network, same people), not with random ones.")
+    Path | None,
+    typer.Option(help="Begin with the weights of this run, or a student's bundle (same network, same people)."),
 ]
 Precision = Annotated[str | None, typer.Option(help="float32 or bf16; overrides the recipe.")]
 Strategy = Annotated[str, typer.Option(help="auto, mirrored (all local GPUs) or multiworker (TF_CONFIG).")]
@@ -101,9 +102,11 @@ def student(
         edgeface train student photos/ --teacher runs/teacher --set distillation.views=0
 
         edgeface train student photos/ --init runs/student-1.0 --teacher runs/teacher --out runs/longer
+
+        edgeface train student photos/ --init phone-int8 --out runs/longer
     """
     if init and (width is not None or network != "squeezenext_23v5"):
-        raise UsageError("--init: the network is that of the run; leave out --width and --network")
+        raise UsageError("--init: the network is that of the run or bundle; leave out --width and --network")
     name = f"student-{width or 1.0:.1f}" if network == "squeezenext_23v5" else network
     options = {"recipe": recipe, "overrides": overrides, "precision": precision}
     request = {"seed": seed, "resume": resume, "strategy": strategy, "strict": strict, "quiet": quiet}
