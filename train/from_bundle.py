@@ -49,7 +49,7 @@ def bundle_start(path: Path, data: Path) -> Start:
     if bundle.source.get("network") != "squeezenext_23v5":
         raise BundleError(f"{path}: holds no SqueezeNext student; --init takes a run of this network instead")
     convolutions, dense = folded_layers(bundle.read_model(), path)
-    widths = _widths([kernel for kernel, _ in convolutions], path)
+    widths = widths_of([kernel for kernel, _ in convolutions], path)
     width = widths["stages"][0] / uniform_widths()["stages"][0]
     shape: dict[str, Any] = {"width": width}
     if widths != uniform_widths(width):
@@ -89,7 +89,12 @@ def folded_layers(model: bytes, path: Path) -> tuple[list[Layer], Layer]:
         return array
 
     def layers(kind: int) -> list[Layer]:
-        return [(values(op.inputs[1]), values(op.inputs[2])) for found, op in operators if found == kind]
+        listed = []
+        for inputs in (op.inputs for found, op in operators if found == kind):
+            kernel = values(inputs[1])
+            has_bias = len(inputs) > 2 and inputs[2] >= 0  # The converter leaves out a bias of zeros.
+            listed.append((kernel, values(inputs[2]) if has_bias else np.zeros(len(kernel), np.float32)))
+        return listed
 
     dense = layers(schema.BuiltinOperator.FULLY_CONNECTED)
     if len(dense) != 1:
@@ -97,7 +102,7 @@ def folded_layers(model: bytes, path: Path) -> tuple[list[Layer], Layer]:
     return layers(schema.BuiltinOperator.CONV_2D), dense[0]
 
 
-def _widths(kernels: list[np.ndarray], path: Path) -> Widths:
+def widths_of(kernels: list[np.ndarray], path: Path) -> Widths:
     """The width list of a SqueezeNext from its kernels: a block is two 1x1 ones, then the 3x1, the 1x3 and a 1x1."""
     tall = [kernel.shape[1:3] == (3, 1) for kernel in kernels] + [False] * 4
     widths: Widths = {"stem": len(kernels[0]) if kernels else 0, "stages": [], "blocks": []}
