@@ -7,6 +7,7 @@ from typing import Any
 
 import tf_keras
 
+from edgeface.bundle import open_bundle
 from edgeface.errors import EdgeFaceError
 from edgeface.models import build_network
 from edgeface.models.summary import multiply_adds, weight_bytes
@@ -18,11 +19,12 @@ float32 or of the .tflite file, `fps` was measured where the run says; None wher
 
 
 def run_chain(run: Run, model: tf_keras.Model) -> list[dict[str, Any]]:
-    """The entries up to a run, which `model` is the network of: its teacher, the steps it recorded, and itself."""
+    """The entries up to a run, which `model` is the network of: the bundle it began with, its teacher, the steps it
+    recorded, and itself."""
     recorded = [_entry(**step) for step in run.info.get("chain") or []]
     own = network_entry(_step_name(run), run, model)
     if not recorded:
-        return [*_teacher(run), own]
+        return [*_bundle(run), *_teacher(run), own]
     if recorded[-1]["name"] == own["name"]:
         return [*recorded[:-1], {**own, **{key: value for key, value in recorded[-1].items() if value is not None}}]
     return [*recorded, own]
@@ -45,6 +47,18 @@ def _step_name(run: Run) -> str:
     if run.info.get("quantization"):
         return "trained for int8"
     return "teacher" if run.network == "inception_resnet_v1" else "student"
+
+
+def _bundle(run: Run) -> list[dict[str, Any]]:
+    """The chain of the bundle that a run began with, while that is still there."""
+    known = run.info.get("init")
+    if not isinstance(known, dict) or "bundle" not in known:
+        return []
+    try:
+        bundle = open_bundle(str(known["bundle"]))
+    except (EdgeFaceError, OSError):
+        return []
+    return [_entry(**step) for step in bundle.chain] if bundle.model_sha256 == known.get("model_sha256") else []
 
 
 def _teacher(run: Run) -> list[dict[str, Any]]:

@@ -88,6 +88,20 @@ def test_recorded_steps_come_first(taught, tmp_path):
     assert own["macs"] > 0
 
 
+def test_a_run_that_began_with_a_bundle_tells_of_it(bundle, student_run, tmp_path):
+    longer = tmp_path / "longer"
+    shutil.copytree(student_run, longer)
+    info = json.loads((longer / "run.json").read_text())
+    info["init"] = {"bundle": str(bundle.path), "model_sha256": bundle.model_sha256}
+    (longer / "run.json").write_text(json.dumps(info))
+    run = open_run(longer)
+    assert [step["step"] for step in run_chain(run, load_model(run))] == ["teacher", "student", "int8", "student"]
+    info["init"]["model_sha256"] = "another"
+    (longer / "run.json").write_text(json.dumps(info))
+    run = open_run(longer)
+    assert [step["step"] for step in run_chain(run, load_model(run))] == ["student"]
+
+
 def test_the_card_shows_it(bundle):
     card = (bundle.path / "MODEL_CARD.md").read_text()
     rows = [line for line in card.splitlines() if line.startswith(("| teacher |", "| student |", "| int8 |"))]
