@@ -34,7 +34,8 @@ def seconds_left(out: Path, plan: Plan, runs: Sequence[PlannedRun], images: int,
             stored |= views.keys()
         seconds = 0.0
         if state.name != "finished":
-            shown = (recipe.epochs - state.epochs) * (images // recipe.batch_size) * recipe.batch_size
+            # An adopted run may have more epochs than planned.
+            shown = max(0, recipe.epochs - state.epochs) * (images // recipe.batch_size) * recipe.batch_size
             seconds = shown / speed.training[run.network]
             if run.teacher and recipe.distillation.views == 0:
                 seconds += shown / speed.forward

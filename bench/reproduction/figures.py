@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from edgeface.bench.reproduction import svg
 from edgeface.bench.reproduction.plan import KINDS
+from edgeface.bench.reproduction.reading import read_answers
 from edgeface.bench.reproduction.svg import Series
 
 MOST_CLOUDS = 5
@@ -71,11 +70,12 @@ def clouds(out: Path, table: dict[str, Any]) -> list[tuple[str, str]]:
     charts: list[tuple[str, str]] = []
     for row in table["rows"]:
         run = next((run for run in row["runs"] if run["score"]), None)
-        path = None if run is None else out / "scores" / f"{run['key']}.npz"
-        if path is None or not path.is_file() or len(charts) == MOST_CLOUDS:
+        if run is None or len(charts) == MOST_CLOUDS:
             continue
-        with np.load(path) as answers:
-            points, identity, split = answers["flat"].tolist(), answers["identity"].tolist(), str(answers["split"])
+        answers = read_answers(out / "scores" / f"{run['key']}.npz")
+        if answers is None:
+            continue
+        points, identity, split = answers["flat"].tolist(), answers["identity"].tolist(), str(answers["split"])
         names = [f"identity {number}" for number in range(max(identity) + 1)]
         title = f"{row['title']}: {len(set(identity))} identities, {len(identity)} images of {split}"
         charts.append((title, svg.cloud([tuple(point) for point in points], identity, names, title)))

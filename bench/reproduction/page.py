@@ -111,7 +111,9 @@ def _confusions(table: dict[str, Any], photos: Photos | None) -> str:
         run = next((run for run in row["runs"] if run["score"]), None)
         if run is None or not run["score"]["confusions"]:
             continue
-        lines = "".join(_confusion(item, photos, run["key"]) for item in run["score"]["confusions"][:8])
+        lines = "".join(
+            _confusion(item, photos, table["data_hash"], run["key"]) for item in run["score"]["confusions"][:8]
+        )
         caption = f"<figcaption>{html.escape(row['title'])}, seed {run['seed']}</figcaption>"
         items.append(f"<figure>{caption}<div class=scroll><table><tbody>{lines}</tbody></table></div></figure>")
     if not items:
@@ -127,14 +129,14 @@ def _folding(title: str, words: str, items: Sequence[str], table: dict[str, Any]
     return f"<details{fold}><summary>{title}</summary>{body}</details>"
 
 
-def _confusion(item: dict[str, Any], photos: Photos | None, key: str) -> str:
+def _confusion(item: dict[str, Any], photos: Photos | None, data_hash: str, key: str) -> str:
     share = (
         f"{item['count']} <span class=bar style='width:{80 * item['share']:.0f}px'></span> {100 * item['share']:.0f} %"
     )
     names = f"{html.escape(item['actual'])} &rarr; {html.escape(item['predicted'])}"
     faces = ""
     if photos is not None:
-        images = photos.of(key, item["actual"], item["predicted"])
+        images = photos.of(data_hash, key, item["actual"], item["predicted"])
         faces = "<div class=faces>" + "".join(f'<img alt="" src="{image}">' for image in images) + "</div>"
     return f"<tr><td>{names}{faces}</td><td>{share}</td></tr>"
 
@@ -166,14 +168,20 @@ def _chain(table: dict[str, Any], run: dict[str, Any], part: dict[str, Any]) -> 
 
 def _place(document: dict[str, Any]) -> str:
     return (
-        f"{document['date']}, EdgeFace {document['edgeface']}. Every figure of this page is in results.json beside it."
+        f"{document['date']}, EdgeFace {document['edgeface']}. Every figure of the tables is in the output of "
+        "'edgeface report DIR --json'."
     )
 
 
 def _machine(document: dict[str, Any]) -> str:
     machine = document["machine"]
     rows = [
-        ["machine", f"{machine['cpu']}, {machine['cores']} cores, {machine['arch']}, {machine['memory_mb']} MB"],
+        ["machine that wrote this page", _describe(machine)],
+        *(
+            [f"machine that measured the speed, {table['table']}", _describe(table["speed"]["machine"])]
+            for table in document["tables"]
+            if table["speed"] and table["speed"]["machine"]
+        ),
         ["instruction sets", ", ".join(machine["features"])],
         ["system", machine["os"]],
         *([name, version] for name, version in document["versions"].items()),
@@ -184,6 +192,10 @@ def _machine(document: dict[str, Any]) -> str:
         *(["note", table["note"]] for table in document["tables"] if table["note"]),
     ]
     return "<h2>Machine and versions</h2>" + _html_table(["what", "which"], rows)
+
+
+def _describe(machine: dict[str, Any]) -> str:
+    return f"{machine['cpu']}, {machine['cores']} cores, {machine['arch']}, {machine['memory_mb']} MB"
 
 
 def _html_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -14,19 +14,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from edgeface.bench.reproduction.reading import read_object
+from edgeface.bench.reproduction.recipes import changed_fields, flat, what_counts
 from edgeface.bench.reproduction.rows import WIDTHS, Row
 from edgeface.data.dataset import FaceDataset
-from edgeface.errors import RunError
+from edgeface.errors import RecipeError, RunError
 from edgeface.files import write_json, write_text
 from edgeface.recipe import Recipe, load_recipe, to_toml
 
 FORMAT = "edgeface-reproduction-plan"
 VERSION = 1
+ROW_FIELDS = {*(item.name for item in fields(Row)), "runs"}
 KINDS = ("float32", "int8")
 """What each run has a bundle of. An int8 bundle is of mode qat or int8: see `PlannedRun.quantize`."""
 
@@ -76,13 +79,21 @@ class Plan:
         for run in self.runs:
             if run.key == key:
                 return run
-        raise RunError(f"plan {self.table}: has no run {key!r}; see 'edgeface reproduce {self.table} --plan'")
+        command = self.table.replace("-", " DATA --network ", 1)
+        raise RunError(f"plan {self.table}: has no run {key!r}; see 'edgeface reproduce {command} --plan'")
 
     def of_rows(self, names: Collection[str]) -> tuple[PlannedRun, ...]:
         """The runs of these rows in the plan's order, and those that teach them."""
         keys = {key for row in self.rows if row["name"] in names for key in row["runs"]}
         keys |= {run.teacher for run in self.runs if run.key in keys}
         return tuple(run for run in self.runs if run.key in keys)
+
+    def alike(self) -> list[list[str]]:
+        """The names of rows that share their runs, since this recipe trains them alike."""
+        by_run: dict[str, list[str]] = {}
+        for row in self.rows:
+            by_run.setdefault(row["runs"][0], []).append(row["name"])
+        return [names for names in by_run.values() if len(names) > 1]
 
 
 @dataclass(frozen=True)
@@ -112,7 +123,7 @@ class State:
 def make_plan(settings: Settings, rows: Sequence[Row], dataset: FaceDataset, out: Path) -> Plan:
     """Plan a table and write its runs' recipes into `out`. Every student is taught by the teacher of seed 0.
 
-    Raises RecipeError for a recipe that a row's overrides contradict.
+    Raises RecipeError for a recipe that a row's overrides contradict, or whose students and teacher differ in size.
     """
     data_hash = dataset.content_hash()
     runs: dict[str, PlannedRun] = {}
@@ -120,14 +131,25 @@ def make_plan(settings: Settings, rows: Sequence[Row], dataset: FaceDataset, out
     teacher = _teacher(settings, data_hash, out) if any(row.taught for row in rows) else None
     if teacher is not None:
         runs[teacher.key] = teacher
+    recipes = {
+        row: load_recipe(settings.recipe, row.role, [*settings.overrides, *row.overrides])
+        for row in sorted(rows, key=lambda row: len(row.overrides))
+    }
+    # Rows that train alike share a run: that of the row which changes least.
+    firsts: dict[Any, Row] = {}
+    for row, recipe in recipes.items():
+        firsts.setdefault((row.network, row.taught, what_counts(recipe, row.taught)), row)
     for row in rows:
-        recipe = load_recipe(settings.recipe, row.role, [*settings.overrides, *row.overrides])
+        first = firsts[row.network, row.taught, what_counts(recipes[row], row.taught)]
+        recipe = recipes[first]
+        if teacher is not None and row.taught:
+            _check_size(settings, recipe, read_recipe(out, teacher.key))
         keys = []
         for seed in range(settings.teacher_seeds if row.network == "teacher" else settings.seeds):
             taught_by = teacher.key if teacher is not None and row.taught else None
             key = run_key(row.network, recipe, data_hash, seed, taught_by)
             int8 = "" if not settings.quantize else "int8" if row.network == "teacher" else "qat"
-            run = PlannedRun(key, row.name, row.network, seed, taught_by, int8)
+            run = PlannedRun(key, first.name, row.network, seed, taught_by, int8)
             runs[key] = run
             write_text(recipe_file(out, key), to_toml(recipe))
             keys.append(key)
@@ -165,20 +187,6 @@ def run_key(network: str, recipe: Recipe, data_hash: str, seed: int, teacher: st
     return f"{network}{kind}-seed{seed}-{digest}"
 
 
-def changed_fields(instance: Any) -> dict[str, Any]:
-    """The fields of a recipe (or a part of one) that differ from their defaults."""
-    changed: dict[str, Any] = {}
-    default = type(instance)()
-    for item in fields(instance):
-        value, usual = getattr(instance, item.name), getattr(default, item.name)
-        if is_dataclass(value):
-            inner = changed_fields(value)
-            changed |= {item.name: inner} if inner else {}
-        elif value != usual:
-            changed[item.name] = value
-    return changed
-
-
 def bundle_name(run: PlannedRun, kind: str) -> str:
     """The folder's name of a run's bundle, "" for one that it is not to have."""
     mode = kind if kind == "float32" else run.quantize
@@ -198,14 +206,12 @@ def read_recipe(out: Path, key: str) -> Recipe:
 def state_of(out: Path, plan: Plan, run: PlannedRun) -> State:
     """How far a run is. Raises RunError when its folder holds a run of other data, network, seed or teaching."""
     folder = out / "runs" / run.key
-    info = _info(folder)
+    info = run_info(folder)
     if info is None:
         return State("new")
-    data = info.get("dataset", {}).get("hash")
-    width = info.get("build", {}).get("width")
     found = {
-        "data": data == plan.data_hash,
-        "network": width == run.width,
+        "data": info["dataset"].get("hash") == plan.data_hash,
+        "network": info["build"].get("width") == run.width,
         "seed": info.get("seed") == run.seed,
         "teaching": (info.get("teacher") is None) == (run.teacher is None),
     }
@@ -213,12 +219,19 @@ def state_of(out: Path, plan: Plan, run: PlannedRun) -> State:
     if wrong:
         raise RunError(f"{folder}: is a run of other {' and '.join(wrong)}; move it away to train this one")
     differences = _differences(out, run, folder)
-    epochs = len((folder / "metrics.jsonl").read_text().splitlines()) if (folder / "metrics.jsonl").is_file() else 0
-    if info.get("figures", {}).get("finished"):
+    metrics = folder / "metrics.jsonl"
+    epochs = metrics.read_bytes().count(b"\n") if metrics.is_file() else 0
+    if info["figures"].get("finished"):
         return State("finished", epochs, differences)
     if (folder / "checkpoints" / "checkpoint").is_file():
         return State("cut short", epochs, differences)
     return State("new")
+
+
+def run_info(folder: Path) -> dict[str, Any] | None:
+    """The `run.json` of a run, None when there is none. Raises RunError when it is damaged."""
+    fields = dict.fromkeys(("dataset", "build", "figures"), dict)
+    return read_object(folder / "run.json", fields, "move the folder away to train the run again")
 
 
 def _teacher(settings: Settings, data_hash: str, out: Path) -> PlannedRun:
@@ -229,10 +242,18 @@ def _teacher(settings: Settings, data_hash: str, out: Path) -> PlannedRun:
     return PlannedRun(key, "teacher", "teacher", 0, None, "")
 
 
+def _check_size(settings: Settings, student: Recipe, teacher: Recipe) -> None:
+    if student.size != teacher.size:
+        raise RecipeError(
+            f"{settings.recipe}: the teacher sees {teacher.size} px and its students {student.size} px; both must get "
+            f"the same image: --set size={teacher.size}"
+        )
+
+
 def _differences(out: Path, run: PlannedRun, folder: Path) -> tuple[str, ...]:
     """What an adopted run's recipe has otherwise than the plan's, as `field value, planned value`."""
     ours, theirs = (
-        dict(_flat(changed_fields(load_recipe(path, "student"))))
+        dict(flat(changed_fields(load_recipe(path, "student"))))
         for path in (recipe_file(out, run.key), folder / "recipe.toml")
     )
     ignored = "distillation." if run.teacher is None else "\0"
@@ -244,31 +265,14 @@ def _differences(out: Path, run: PlannedRun, folder: Path) -> tuple[str, ...]:
     )
 
 
-def _flat(table: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in table.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
-
-
-def _info(folder: Path) -> dict[str, Any] | None:
-    path = folder / "run.json"
-    if not path.is_file():
-        return None
-    try:
-        info = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RunError(f"{path}: cannot be read ({error}); move the folder away to train the run again") from None
-    return info if isinstance(info, dict) else {}
-
-
 def _read_plan(path: Path) -> Plan:
     try:
         table = json.loads(path.read_text(encoding="utf-8"))
         if (table.pop("format"), table.pop("version")) != (FORMAT, VERSION):
             raise ValueError("another format or version")
         rows, runs = table.pop("rows"), table.pop("runs")
+        if not all(isinstance(row, dict) and row.keys() >= ROW_FIELDS for row in rows):
+            raise ValueError("a row lacks something")
         return Plan(rows=tuple(rows), runs=tuple(PlannedRun(**run) for run in runs), **table)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise RunError(f"{path}: is damaged ({error}); run 'edgeface reproduce' again") from None

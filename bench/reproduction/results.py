@@ -12,10 +12,9 @@ from typing import Any
 
 import edgeface
 from edgeface import machine
-from edgeface.bench.reproduction.plan import KINDS, Plan, PlannedRun, bundle_name, read_plans, state_of
+from edgeface.bench.reproduction.plan import KINDS, Plan, PlannedRun, bundle_name, read_plans, run_info, state_of
 from edgeface.bench.reproduction.score import read_score
 from edgeface.bench.reproduction.speed import read_speed, speed_of
-from edgeface.errors import RunError
 
 FORMAT = "edgeface-reproduction"
 VERSION = 1
@@ -59,6 +58,7 @@ def _table(out: Path, plan: Plan) -> dict[str, Any]:
         "note": plan.note,
         "qat_epochs": plan.qat_epochs,
         "rows": rows,
+        "alike": plan.alike(),
         "gaps": taught_gaps(rows),
         "speed": None if speed is None else {name: speed[name] for name in ("date", "machine", "settings", "warnings")},
     }
@@ -94,10 +94,10 @@ def _row(out: Path, plan: Plan, row: dict[str, Any], speed: dict[str, Any] | Non
 def _run(out: Path, plan: Plan, run: PlannedRun) -> dict[str, Any]:
     state = state_of(out, plan, run)
     folder = out / "runs" / run.key
-    info = _read(folder / "run.json") if state.name != "new" else {}
+    info = (run_info(folder) or {}) if state.name != "new" else {}
     curve = _curve(folder / "metrics.jsonl") if state.name != "new" else []
     score = read_score(out, run.key) if state.name == "finished" else None
-    if score is not None and score["weights_sha256"] != info["weights_sha256"]:
+    if score is not None and score["weights_sha256"] != info.get("weights_sha256"):
         score = None
     return {
         "key": run.key,
@@ -120,11 +120,13 @@ def _curve(path: Path) -> list[dict[str, Any]]:
     """Of every epoch: stage, global_step, loss, training accuracy and validation accuracy."""
     wanted = ("stage", "epoch", "global_step", "loss", "accuracy", "val_accuracy")
     rows = []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
+    for line in path.read_bytes().splitlines() if path.is_file() else []:
         try:
             row = json.loads(line)
         except ValueError:
             # The last line of a run that was killed while it wrote.
+            break
+        if not isinstance(row, dict) or not {"global_step", "val_accuracy"} <= row.keys():
             break
         rows.append({name: row[name] for name in wanted if name in row})
     return rows
@@ -169,10 +171,3 @@ def taught_gaps(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
             if found is not None:
                 gaps.append({"network": width, "kind": kind, **found})
     return gaps
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RunError(f"{path}: cannot be read ({error}); move the folder away to train the run again") from None

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from edgeface.bench.reproduction.plan import Plan, PlannedRun, bundle_name, state_of
+from edgeface.bench.reproduction.plan import KINDS, Plan, PlannedRun, bundle_name, run_info, state_of
+from edgeface.bench.reproduction.reading import check_fields, read_object
 from edgeface.bundle import Bundle, is_bundle, open_bundle
 from edgeface.data.cache import cached_images
 from edgeface.data.dataset import FaceDataset
 from edgeface.embedder import Recognizer
-from edgeface.errors import BundleError, RunError
+from edgeface.errors import BundleError
 from edgeface.files import atomic_path
 from edgeface.metrics import predicted_classes, top_k, worst_confusions
 
 TSNE_IDENTITIES, TSNE_IMAGES = 20, 16
 CONFUSIONS = 12
+MEND = "remove it and run 'edgeface reproduce' again"
 
 
 def score_bundle(path: Path, dataset: FaceDataset, threads: int) -> dict[str, Any]:
@@ -115,10 +116,8 @@ def is_complete(out: Path, plan: Plan, run: PlannedRun) -> bool:
     score = read_score(out, run.key)
     if score is None or state_of(out, plan, run).name != "finished":
         return False
-    info = json.loads((out / "runs" / run.key / "run.json").read_text(encoding="utf-8"))
-    return is_scored(out, run, score, info["weights_sha256"]) and all(
-        is_current(out, plan, run, kind, info["weights_sha256"]) for kind in run.kinds
-    )
+    weights = (run_info(out / "runs" / run.key) or {}).get("weights_sha256", "")
+    return all(is_current(out, plan, run, kind, weights) for kind in run.kinds) and is_scored(out, run, score, weights)
 
 
 def is_scored(out: Path, run: PlannedRun, score: dict[str, Any], weights_sha256: str) -> bool:
@@ -135,12 +134,12 @@ def is_scored(out: Path, run: PlannedRun, score: dict[str, Any], weights_sha256:
 def read_score(out: Path, key: str) -> dict[str, Any] | None:
     """The scores of a run, None when it has none yet. Raises RunError when the file is damaged."""
     path = out / "scores" / f"{key}.json"
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        raise RunError(f"{path}: cannot be read ({error}); remove it and run 'edgeface reproduce' again") from None
+    fields = {"weights_sha256": str, "parameters": int, "macs": (int, float), "confusions": list}
+    score = read_object(path, fields, MEND)
+    for kind in KINDS:
+        if score is not None and kind in score:
+            check_fields(path, score[kind], {"bytes": int, "sha256": str, "mode": str, "chain": dict}, MEND)
+    return score
 
 
 def _accuracy(recognizer: Recognizer, dataset: FaceDataset, split: str) -> dict[str, Any] | None:

@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from edgeface.errors import EdgeFaceError, RunError
+from edgeface.bench.devices import device_names, load_device
+from edgeface.bench.reproduction.reading import check_fields, read_object
+from edgeface.errors import EdgeFaceError, RunError, UsageError
 
 CPU = "cpu"
 
 
 def known_devices() -> tuple[str, ...]:
-    """This machine's CPU, and the simulated devices that this installation has."""
-    if importlib.util.find_spec("edgeface.bench.devices") is None:
-        return (CPU,)
-    from edgeface.bench.devices import device_names
+    """This machine's CPU, and all simulated devices."""
+    return (CPU, *device_names())
 
-    return (CPU, *(name for name in device_names() if name != CPU))
+
+def checked_devices(given: Sequence[str]) -> tuple[str, ...]:
+    """The devices of `--device`, commas allowed. Raises UsageError or DeviceError for one that `edgeface bench` would
+    refuse: it is told before training, not days later."""
+    names = tuple(dict.fromkeys(part.strip() for text in given for part in text.split(",") if part.strip()))
+    for name in names:
+        if name != CPU:
+            load_device(name)
+    if not names:
+        raise UsageError("--device: name a device; 'edgeface devices' lists all")
+    return names
 
 
 def measure_speed(edgeface: Sequence[str], bundles: Sequence[Path], devices: Sequence[str], out: Path) -> None:
@@ -33,13 +42,14 @@ def measure_speed(edgeface: Sequence[str], bundles: Sequence[Path], devices: Seq
         return
     fresh = out.with_name(f".{out.name}")
     arguments = [*edgeface, "bench", *map(str, bundles), "--out", str(fresh), "--quiet"]
-    # Without devices of its own, an installation knows the default only.
-    arguments += [part for device in devices if len(devices) > 1 for part in ("--device", device)]
+    arguments += [part for device in devices for part in ("--device", device)]
     process = subprocess.run(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False)
     if process.returncode == 130:
         raise KeyboardInterrupt
     if process.returncode:
-        raise RunError(f"edgeface bench failed: {process.stderr.strip().splitlines()[-1:] or process.returncode}")
+        said = process.stderr.strip().splitlines()
+        reason = said[-1].removeprefix("error: ") if said else f"exit code {process.returncode}"
+        raise RunError(f"edgeface bench failed: {reason}; the same command tries it again")
     result = json.loads(fresh.read_text(encoding="utf-8"))
     fresh.write_text(json.dumps({**result, "measured": wanted}, indent=2) + "\n", encoding="utf-8")
     fresh.replace(out)
@@ -47,12 +57,12 @@ def measure_speed(edgeface: Sequence[str], bundles: Sequence[Path], devices: Seq
 
 def read_speed(out: Path) -> dict[str, Any] | None:
     """What was measured, None when nothing was. Raises RunError when the file is damaged."""
-    try:
-        return json.loads(out.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        raise RunError(f"{out}: cannot be read ({error}); remove it and measure again") from None
+    mend = "remove it and measure again"
+    result = read_object(out, {"rows": list, "date": str, "machine": dict, "settings": dict, "warnings": list}, mend)
+    for row in (result or {}).get("rows", []):
+        kinds = {"name": str, "device": str, "kind": str, "threads": int, "fps": (int, float, type(None))}
+        check_fields(out, row, kinds, mend)
+    return result
 
 
 def speed_of(result: dict[str, Any] | None, bundle: str) -> list[dict[str, Any]]:

@@ -38,12 +38,14 @@ def report(
     """
     from edgeface.bench.reproduction import page
     from edgeface.bench.reproduction.photos import open_photos
-    from edgeface.bench.reproduction.plan import read_plans
     from edgeface.bench.reproduction.results import collect
+    from edgeface.errors import UsageError
     from edgeface.files import write_text
 
+    if data is not None and not with_photos:
+        raise UsageError("--data says where the photographs are; give it with --with-photos")
     document = collect(folder)
-    photos = open_photos(folder, data or Path(read_plans(folder)[0].data)) if with_photos else None
+    photos = open_photos(folder, data) if with_photos else None
     path = out or folder / "report.html"
     write_text(path, page.render(folder, document, photos))
     if as_json:

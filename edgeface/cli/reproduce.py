@@ -67,7 +67,12 @@ def comparison(
         edgeface reproduce comparison photos/ --only 1.0-taught --seeds 1 --no-bench
     """
     from edgeface.bench.reproduction import rows
+    from edgeface.bench.reproduction.speed import checked_devices, known_devices
+    from edgeface.errors import UsageError
 
+    if device and not bench:
+        raise UsageError("--device says where speed is measured; leave it or --no-bench out")
+    devices = () if not bench else checked_devices(device) if device else known_devices()
     options = {"recipe": recipe, "overrides": overrides, "seeds": seeds, "teacher_seeds": teacher_seeds, "note": about}
     options |= {"quantize": True, "qat_epochs": qat_epochs}
     names = {row.name for row in rows.chosen(rows.comparison(), only or [])}
@@ -76,7 +81,7 @@ def comparison(
     if plan_only:
         _print_plan(plan, out, todo, as_json)
     else:
-        _reproduce(plan, todo, out, jobs, device if bench else [], as_json, quiet)
+        _reproduce(plan, todo, out, jobs, devices, as_json, quiet)
 
 
 @app.command()
@@ -85,8 +90,7 @@ def ablation(
     data: Data,
     network: Annotated[str, typer.Option(help="teacher, 1.0 or 2.0.")] = "1.0",
     recipe: RecipeFile = "cpu",
-    seeds: Seeds = 1,
-    teacher_seeds: TeacherSeeds = 1,
+    seeds: Annotated[int, typer.Option(help="Seeds a row.", min=1)] = 1,
     out: Out = Path("reproduction"),
     only: Only = None,
     jobs: Jobs = 1,
@@ -99,24 +103,27 @@ def ablation(
     """What each part of the recipe gives: the reference's seven rows, then groups head, training and distillation.
 
     Every row has as many steps: it takes parts out of the recipe, or changes one, and leaves the epochs alone.
+    Seaweed, mining and triplet are parts of stage 2, which recipe cpu leaves out: give it epochs to try them.
 
     Examples:
 
-        edgeface reproduce ablation photos/ --network 1.0 --only reference --out reproduction
+        edgeface reproduce ablation photos/ --network 1.0 --only reference --set stage2.epochs=10
 
         edgeface reproduce ablation photos/ --network 1.0 --only arcface --only taught --plan
     """
-    from edgeface.bench.reproduction import rows
+    from edgeface.bench.reproduction import rows, tables
 
-    options = {"recipe": recipe, "overrides": overrides, "seeds": seeds, "teacher_seeds": teacher_seeds, "note": about}
+    options = {"recipe": recipe, "overrides": overrides, "seeds": seeds, "teacher_seeds": seeds, "note": about}
     table = rows.ablation(network)
     names = {row.name for row in rows.chosen(table, only or [])}
     plan = _plan(f"ablation-{network}", table, data, out, options)
     todo = plan.of_rows(names)
+    for alike in plan.alike():
+        note(f"note: {tables.same_training(alike, plan.recipe)}", quiet=quiet)
     if plan_only:
         _print_plan(plan, out, todo, as_json)
     else:
-        _reproduce(plan, todo, out, jobs, [], as_json, quiet)
+        _reproduce(plan, todo, out, jobs, (), as_json, quiet)
 
 
 @app.command(hidden=True)
@@ -188,13 +195,14 @@ def _print_plan(plan: Plan, out: Path, runs: Sequence[PlannedRun], as_json: bool
         )
         for text in row["differences"]:
             print(f"    adopted: {text}")
-    print(f"{len(left)} of {len(rows)} runs to do, about {hours(total)} one after another at the speed measured now")
+    todo = sum(row["state"] != "finished" for row in rows)
+    print(f"{todo} of {len(rows)} runs to do, about {hours(total)} one after another at the speed measured now")
 
 
 def _reproduce(
-    plan: Plan, runs: Sequence[PlannedRun], out: Path, jobs: int, devices: list[str] | None, as_json: bool, quiet: bool
+    plan: Plan, runs: Sequence[PlannedRun], out: Path, jobs: int, devices: Sequence[str], as_json: bool, quiet: bool
 ) -> None:
-    """Run what is left, measure speed unless `devices` is empty (None: all there are), and write the results."""
+    """Run what is left, measure speed unless `devices` is empty, and write the results whatever measuring does."""
     from edgeface.bench.reproduction import tables
     from edgeface.bench.reproduction.execute import execute, locked
     from edgeface.bench.reproduction.plan import state_of, write_plan
@@ -210,9 +218,11 @@ def _reproduce(
         write_plan(out, plan)
         todo = [run for run in runs if not is_complete(out, plan, run)]
         ended = execute(todo, _workshop(plan, out, jobs, lock, quiet), say)
-        if not ended.stopped and not ended.failed and devices != []:
-            _measure(plan, out, devices, say)
-        document = _write(out)
+        try:
+            if devices and not ended.stopped and not ended.failed:
+                _measure(plan, out, devices, say)
+        finally:
+            document = _write(out)
     if as_json:
         print_json(document)
     else:
@@ -247,11 +257,11 @@ def _workshop(plan: Plan, out: Path, jobs: int, lock: IO[str] | None, quiet: boo
 EDGEFACE = (sys.executable, "-c", "from edgeface.cli import main; main()")
 
 
-def _measure(plan: Plan, out: Path, devices: list[str] | None, say: Any) -> None:
+def _measure(plan: Plan, out: Path, devices: Sequence[str], say: Any) -> None:
     """The speed of the bundles of each row's first seed."""
     from edgeface.bench.reproduction.plan import KINDS, bundle_name
     from edgeface.bench.reproduction.results import bench_file
-    from edgeface.bench.reproduction.speed import known_devices, measure_speed
+    from edgeface.bench.reproduction.speed import measure_speed
 
     firsts = [plan.run(row["runs"][0]) for row in plan.rows]
     bundles = [out / "bundles" / bundle_name(run, kind) for run in firsts for kind in KINDS]
@@ -260,7 +270,7 @@ def _measure(plan: Plan, out: Path, devices: list[str] | None, say: Any) -> None
         say(f"measuring the speed of {len(bundles)} bundles")
         path = bench_file(out, plan.table)
         path.parent.mkdir(parents=True, exist_ok=True)
-        measure_speed(EDGEFACE, bundles, devices or known_devices(), path)
+        measure_speed(EDGEFACE, bundles, devices, path)
 
 
 def _write(out: Path) -> dict[str, Any]:

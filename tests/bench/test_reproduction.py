@@ -11,8 +11,9 @@ from dataclasses import replace
 
 import pytest
 
-from edgeface.bench.reproduction import estimate, rows, svg
+from edgeface.bench.reproduction import estimate, page, rows, svg, tables
 from edgeface.bench.reproduction.execute import Workshop, execute, locked
+from edgeface.bench.reproduction.photos import open_photos
 from edgeface.bench.reproduction.plan import (
     PlannedRun,
     Settings,
@@ -22,10 +23,11 @@ from edgeface.bench.reproduction.plan import (
     state_of,
     write_plan,
 )
-from edgeface.bench.reproduction.results import difference, summary, taught_gaps
-from edgeface.bench.reproduction.score import pick_images
+from edgeface.bench.reproduction.results import collect, difference, summary, taught_gaps
+from edgeface.bench.reproduction.score import is_complete, pick_images
+from edgeface.bench.reproduction.speed import checked_devices, measure_speed
 from edgeface.data.layouts import load_dataset
-from edgeface.errors import RunError, UsageError
+from edgeface.errors import DataError, RecipeError, RunError, UsageError
 from edgeface.recipe import Recipe, Stage, load_recipe
 
 import numpy as np  # isort: skip
@@ -139,6 +141,33 @@ def test_the_ablations_whole_recipe_is_the_comparisons_plain_run(plan, settings,
     assert [found.table for found in read_plans(tmp_path / "out")] == ["ablation-1.0", "comparison"]
 
 
+def test_rows_that_a_recipe_trains_alike_share_a_run_and_the_table_says_so(settings, tiny_data, tmp_path):
+    idle = replace(settings, table="ablation-1.0", overrides=("stage2.epochs=0", "schedule='exponential'"), seeds=1)
+    plan = make_plan(idle, rows.ablation("1.0"), load_dataset(tiny_data), tmp_path)
+    write_plan(tmp_path, plan)
+    keys = {row["name"]: row["runs"][0] for row in plan.rows}
+    assert plan.alike() == [
+        ["basic", "basic+seaweed"],
+        ["basic+center", "basic+seaweed+center"],
+        ["basic+seaweed+center+norm", "all", "no-warm-up", "exponential"],
+    ]
+    assert len({keys["nothing"], keys["basic"], keys["basic+center"], keys["all"]}) == 4
+    assert keys["all"] == run_key(
+        "1.0", load_recipe(idle.recipe, "student", list(idle.overrides)), plan.data_hash, 0, None
+    )
+    assert plan.run(keys["all"]).row == "all"
+    remarks = tables.remarks(collect(tmp_path)["tables"][0])
+    assert any("basic, basic+seaweed: recipe mine trains them alike" in line for line in remarks)
+
+
+def test_students_of_another_size_than_their_teacher_are_refused_before_the_teacher_is_trained(
+    settings, tiny_data, tmp_path
+):
+    settings.recipe.write_text(RECIPE + "[student]\nsize = 64\n")
+    with pytest.raises(RecipeError, match="sees 96 px and its students 64 px"):
+        make_plan(settings, rows.comparison(), load_dataset(tiny_data), tmp_path / "out")
+
+
 def write_run(out, plan, run, *, finished, epochs=1, recipe=None, **changes):
     folder = out / "runs" / run.key
     (folder / "checkpoints").mkdir(parents=True)
@@ -185,6 +214,68 @@ def test_a_damaged_plan_and_an_empty_folder_are_refused(plan, tmp_path):
     path.write_text(path.read_text()[:200])
     with pytest.raises(RunError, match="damaged"):
         read_plans(tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("runs/{key}/run.json", '{"dataset": null}'),
+        ("scores/{key}.json", "[]"),
+        ("scores/{key}.json", '{"weights_sha256": "w"}'),
+        ("scores/{key}.npz", "no archive"),
+        ("bench/comparison.json", "{}"),
+        ("plans/comparison.json", '{"format": "edgeface-reproduction-plan", "version": 1, "rows": ["x"], "runs": []}'),
+    ],
+)
+def test_a_damaged_file_is_named_with_what_to_do(plan, tmp_path, name, text):
+    out, run = tmp_path / "out", plan.runs[1]
+    write_run(out, plan, run, finished=True, weights_sha256="w")
+    part = {"bytes": 1, "sha256": "a" * 64, "mode": "float32", "val": None, "test": None,
+            "chain": {"accuracy": {"before": None, "after": None, "images": 0}}}  # fmt: skip
+    score = {"weights_sha256": "w", "parameters": 1, "macs": 1, "confusions": [], "float32": part}
+    (out / "scores").mkdir()
+    (out / "scores" / f"{run.key}.json").write_text(json.dumps(score))
+    page.render(out, collect(out))
+    path = out / name.format(key=run.key)
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+    with pytest.raises(RunError, match=r"damaged.*; (remove|move|run)"):
+        page.render(out, collect(out))
+
+
+def test_a_run_with_a_damaged_bundle_is_not_complete_and_no_error(plan, tmp_path):
+    out, run = tmp_path / "out", plan.runs[1]
+    write_run(out, plan, run, finished=True, weights_sha256="w")
+    for folder in ("scores", f"bundles/{run.key}-float32"):
+        (out / folder).mkdir(parents=True)
+    score = {"weights_sha256": "w", "parameters": 1, "macs": 1, "confusions": []}
+    (out / "scores" / f"{run.key}.json").write_text(json.dumps(score))
+    (out / "scores" / f"{run.key}.npz").write_text("")
+    (out / "bundles" / f"{run.key}-float32" / "bundle.json").write_text("{")
+    assert not is_complete(out, plan, run)
+
+
+def test_photographs_of_other_data_are_refused(plan, tmp_path):
+    other = tmp_path / "other"
+    for split in ("train", "val"):
+        (other / split / "somebody").mkdir(parents=True)
+        (other / split / "somebody" / "0.png").write_bytes(b"")
+    with pytest.raises(DataError, match="not the data of table comparison"):
+        open_photos(tmp_path / "out", other)
+
+
+def test_speed_is_measured_on_the_one_device_asked_for_and_a_failure_is_told_in_its_words(tmp_path):
+    bundle = tmp_path / "bundle"
+    bundle.mkdir()
+    (bundle / "bundle.json").write_text('{"files": {"model.tflite": {"sha256": "a"}}}')
+    code = "import sys, json; open(sys.argv[sys.argv.index('--out') + 1], 'w').write(json.dumps({'said': sys.argv}))"
+    measure_speed((sys.executable, "-c", code), [bundle], ["rpi4"], tmp_path / "speed.json")
+    said = json.loads((tmp_path / "speed.json").read_text())["said"]
+    assert said[said.index("--device") + 1] == "rpi4"
+    failing = (sys.executable, "-c", "import sys; sys.exit('error: no room')")
+    with pytest.raises(RunError, match=r"^edgeface bench failed: no room;"):
+        measure_speed(failing, [bundle], ["cpu"], tmp_path / "speed.json")
+    assert checked_devices(["cpu,rpi4", "rpi4"]) == ("cpu", "rpi4")
 
 
 def test_time_left_counts_steps_teacher_outputs_once_and_int8_training(plan, tmp_path):
