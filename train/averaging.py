@@ -36,6 +36,12 @@ def averages_of(model: tf_keras.Model) -> list[tf.Variable]:
     return [moving_variable(weight.numpy(), f"average_{number}") for number, weight in enumerate(model.weights)]
 
 
+def restart_averages(averages: Sequence[tf.Variable] | None, weights: Sequence[tf.Variable]) -> None:
+    """Let averages, where there are any, begin at weights that were set after the network was built."""
+    for average, weight in zip(averages or (), weights if averages else (), strict=True):
+        average.assign(tf.cast(weight, tf.float32))
+
+
 def move_averages(
     averages: Sequence[tf.Variable], weights: Sequence[tf.Variable], decay: float, step: tf.Tensor
 ) -> None:

@@ -12,13 +12,14 @@ from edgeface.train.losses import soft_cross_entropy
 class DistillationHead(tf_keras.layers.Layer):
     """Two training-only dense layers: the student's pre-logits -> the teacher's size = s; s -> logits.
 
-    Called with pre-logits (batch, student size); returns (s (batch, teacher size), s_logits (batch, classes)).
+    Called with pre-logits (batch, student size); returns (s (batch, teacher size), s_logits (batch, classes)), all of
+    them float32 under bf16, too.
     """
 
     def __init__(self, teacher_size: int, classes: int):
-        super().__init__(name="distillation_head")
-        self.projection = tf_keras.layers.Dense(teacher_size, name="projection")
-        self.logits = tf_keras.layers.Dense(classes, name="projected_logits")
+        super().__init__(name="distillation_head", dtype="float32")
+        self.projection = tf_keras.layers.Dense(teacher_size, name="projection", dtype="float32")
+        self.logits = tf_keras.layers.Dense(classes, name="projected_logits", dtype="float32")
 
     def call(self, embedding: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         projected = self.projection(embedding)

@@ -26,6 +26,7 @@ from edgeface.models import build_network, load_model
 from edgeface.models.inception_resnet import SMALLEST_SIZE
 from edgeface.recipe import Recipe, to_toml
 from edgeface.run import FORMAT, Run, open_run
+from edgeface.train.averaging import restart_averages
 from edgeface.train.batches import Images, steps_per_epoch
 from edgeface.train.checkpoint import Place
 from edgeface.train.schedule import batch_norm_momentum
@@ -99,8 +100,8 @@ def train(request: Request) -> Outcome:
         info = _resumed_info(request, info)
         build = info["build"]
     learner, views = _learner(request, strategy, (network, build), teacher, train_images)
-
     after_step = request.start.prepare(learner, views) if request.start else None
+    restart_averages(learner.averages, learner.model.weights)
 
     def save_info(figures: dict[str, Any], weights_sha256: str) -> None:
         write_json(request.out / "run.json", {**info, "figures": figures, "weights_sha256": weights_sha256})

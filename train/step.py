@@ -39,7 +39,7 @@ class Learner(tf.Module):
         self.recipe = recipe
         # A dict in a list: a frozen teacher is not part of the checkpoint.
         self._teacher = [teacher]
-        self.triplet_head = tf_keras.layers.Dense(TRIPLET_SIZE, name="triplet_head")
+        self.triplet_head = tf_keras.layers.Dense(TRIPLET_SIZE, name="triplet_head", dtype="float32")
         self.triplet_head.build((None, embedding_size))
         self.distillation_head = None
         if teacher_size:

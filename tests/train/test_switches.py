@@ -1,4 +1,4 @@
-"""Recipe switches beyond the reference system: moving averages, ArcFace's margin, balanced batches."""
+"""Recipe switches beyond the reference system: moving averages, ArcFace's margin, balanced batches, bf16."""
 
 import json
 import math
@@ -11,11 +11,21 @@ from training_jobs import RECIPE, images, interrupt_after, make_job, weights_of
 from edgeface.models import squeezenext_23v5
 from edgeface.recipe import Recipe, Stage
 from edgeface.train import losses, trainer
-from edgeface.train.averaging import deployed, exported_kernel, move_averages, move_norm, moving_variable
+from edgeface.train.averaging import (
+    averages_of,
+    deployed,
+    exported_kernel,
+    move_averages,
+    move_norm,
+    moving_variable,
+    restart_averages,
+)
 from edgeface.train.batches import epoch_order, generator_for, grouping
 from edgeface.train.evaluate import make_predictor, outputs_over
+from edgeface.train.step import Learner, make_step
 
 import tensorflow as tf  # isort: skip
+import tf_keras  # isort: skip
 
 SWITCHED = replace(RECIPE, average_decay=0.8, head="arcface", arcface_scale=16.0, balanced_batches=True)
 
@@ -146,3 +156,30 @@ def test_a_recipe_orders_its_batches_by_stage_and_switch():
     assert grouping(Recipe(), plain) == {"images_per_identity": 1, "balanced": False}
     assert grouping(Recipe(), triplet) == {"images_per_identity": 4, "balanced": False}
     assert grouping(Recipe(balanced_batches=True), plain) == {"images_per_identity": 4, "balanced": True}
+
+
+def test_bf16_goes_with_a_teacher_and_the_triplet_loss():
+    recipe = replace(RECIPE, precision="bf16")
+    tf_keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    try:
+        learner = Learner(squeezenext_23v5(3, size=32, width=0.5, blocks=[1, 0, 0, 0]), recipe, teacher_size=16)
+    finally:
+        tf_keras.mixed_precision.set_global_policy("float32")
+    generator = np.random.default_rng(0)
+    images = tf.constant(generator.uniform(-1, 1, (6, 32, 32, 3)), tf.float32)
+    taught = {"teacher_embedding": tf.ones((6, 16)), "teacher_logits": tf.zeros((6, 3))}
+    batch = {"image": images, "label": tf.constant([0, 0, 1, 1, 2, 2]), **taught}
+    stage = Stage(epochs=1, learning_rate=1e-3, triplet=0.2, center_loss=1e-4)
+    results = make_step(learner, stage, tf.distribute.get_strategy())(batch, tf.constant([0, 0]))
+    assert {"triplet", "teacher_embedding", "teacher_labels"} <= results.keys()
+    assert all(np.isfinite(value.numpy()) for value in results.values())
+
+
+def test_averages_begin_at_the_weights_that_training_begins_with():
+    model = squeezenext_23v5(3, size=32, width=0.5, blocks=[1, 0, 0, 0])
+    averages = averages_of(model)
+    model.get_layer("logits").set_weights([np.full((128, 3), 2.0), np.ones(3)])
+    restart_averages(averages, model.weights)
+    for average, weight in zip(averages, model.weights, strict=True):
+        np.testing.assert_array_equal(average, weight)
+    restart_averages(None, model.weights)
