@@ -96,4 +96,8 @@ def _clause(part: str) -> Clause:
         raise UsageError(f"--budget: {number!r} in {part.strip()!r} is not a number") from None
     if not math.isfinite(limit) or limit < 0 or (limit == 0 and name != "drop"):
         raise UsageError(f"--budget: the limit in {part.strip()!r} must be above 0")
+    if name == "accuracy" and not 0.01 < limit <= 1:
+        raise UsageError(
+            f"--budget: accuracy is in percent, over 1 and up to 100: not {part.strip()!r}, but accuracy>=85"
+        )
     return Clause("speedup" if name == "fps" and unit.lower() == "x" else name, limit, part.strip())

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from edgeface.compress.chain import run_chain
 from edgeface.compress.checks import CalibrationCheck, check_calibration
 from edgeface.compress.export import INTEGER_MODES, to_tflite
 from edgeface.compress.goal import MeasureFps
+from edgeface.data.cache import cached_images
 from edgeface.data.dataset import FaceDataset
 from edgeface.embedder import Recognizer
 from edgeface.metrics import cosine_summary, top_k
@@ -69,7 +71,14 @@ def write(work: Work, model: bytes, out: Path, settings: dict[str, Any], note: s
 def calibration_check(work: Work, train: Images, count: int, seed: int) -> CalibrationCheck:
     """Cross-check the images that a conversion was calibrated with."""
     chosen = calibration.choose(train.labels, count, seed)
-    return check_calibration(work.model, train.images[chosen], work.validation.images, work.run.face_input, seed)
+    found = check_calibration(work.model, train.images[chosen], work.validation.images, work.run.face_input, seed)
+    if not found.outliers:
+        return found
+    # The cache is there already; it alone knows which photos were left out.
+    paths = cached_images(work.dataset, "train", work.run.face_input, warn=lambda text: None)[2]
+    photos = [os.path.relpath(paths[chosen[outlier.image]], work.dataset.root) for outlier in found.outliers]
+    named = (replace(outlier, photo=photo) for outlier, photo in zip(found.outliers, photos, strict=True))
+    return replace(found, outliers=tuple(named))
 
 
 def warnings(work: Work, found: Audit, checked: CalibrationCheck | None) -> tuple[str, ...]:

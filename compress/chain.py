@@ -25,9 +25,10 @@ def run_chain(run: Run, model: tf_keras.Model) -> list[dict[str, Any]]:
     own = network_entry(_step_name(run), run, model)
     if not recorded:
         return [*_bundle(run), *_teacher(run), own]
-    if recorded[-1]["name"] == own["name"]:
-        return [*recorded[:-1], {**own, **{key: value for key, value in recorded[-1].items() if value is not None}}]
-    return [*recorded, own]
+    if run.info.get("quantization"):  # it recorded what came before it, a pruned run also itself
+        return [*recorded, own]
+    known = {key: value for key, value in recorded[-1].items() if value is not None}
+    return [*recorded[:-1], {**own, **known, "name": own["name"]}]  # its folder may have been moved
 
 
 def network_entry(step: str, run: Run, model: tf_keras.Model) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import numpy as np
 import tf_keras
 
 from edgeface.compress.ranges import extremes
+from edgeface.compress.units import followed_by, weighted_layers
 from edgeface.face_input import FaceInput
 
 STRETCH = 1.5
@@ -23,13 +24,15 @@ _CHECKED = 256
 @dataclass(frozen=True)
 class Outlier:
     """A layer whose range few images set: `low`..`high` from all images; `stretch` times the 99th percentile of the
-    images' own widths. `image` is the place of the image that reaches furthest among the calibration images."""
+    images' own widths. `image` is the place of the image that reaches furthest among the calibration images, `photo`
+    its file in the dataset where that is known."""
 
     layer: str
     low: float
     high: float
     stretch: float
     image: int
+    photo: str = ""
 
 
 @dataclass(frozen=True)
@@ -47,9 +50,10 @@ class CalibrationCheck:
         found = []
         if self.outliers:
             worst = self.outliers[0]
+            image = worst.photo or "that image"
             found.append(
                 f"{len(self.outliers)} layers have a range stretched by few calibration images, most "
-                f"{worst.layer} ({worst.stretch:.1f} times that of 99 % of them): look at that image, or use --mode qat"
+                f"{worst.layer} ({worst.stretch:.1f} times that of 99 % of them): look at {image}, or use --mode qat"
             )
         apart = {name: value for name, value in self.differences.items() if abs(value) > APART}
         if apart or self.beyond > BEYOND:
@@ -68,8 +72,10 @@ def check_calibration(
     if len(validation) > _CHECKED:
         chosen = np.random.default_rng(seed).choice(len(validation), _CHECKED, replace=False)
         validation = validation[np.sort(chosen)]
-    names = [layer.name for layer in model.layers if isinstance(layer, (tf_keras.layers.ReLU, tf_keras.layers.Add))]
-    names += ["embedding", "logits"]
+    # What int8 gives a range: where a convolution with all that folds into it ends, sums, and the outputs.
+    ends = {"embedding", *(followed_by(model, name)[-1] for name in weighted_layers(model))}
+    kinds = (tf_keras.layers.ReLU, tf_keras.layers.Add)
+    names = [layer.name for layer in model.layers if layer.name in ends or isinstance(layer, kinds)]
     ours = extremes(model, names, face_input.normalise(np.asarray(calibration)))
     theirs = extremes(model, names, face_input.normalise(np.asarray(validation)))
     return CalibrationCheck(

@@ -78,7 +78,7 @@ def _sensitive_ends(weighted: list[str], audit: Mapping[str, Any] | None) -> lis
         }
     except (KeyError, TypeError) as error:
         raise UsageError(f"the sensitivity audit is damaged ({error!r}); run 'edgeface sensitivity' again") from None
-    if not set(suffers) & {weighted[0], weighted[-1]}:
+    if audit.get("by", "layer") != "layer" or not set(suffers) & {weighted[0], weighted[-1]}:
         raise UsageError("the sensitivity audit has no single layers; run 'edgeface sensitivity RUN --by layer'")
     chosen: list[str] = []
     # Half of the layers at the most from each end: a network that suffers everywhere is a case for more training.

@@ -45,8 +45,8 @@ def table(tries: Sequence[dict[str, Any]]) -> str:
     )
 
 
-def draw(tries: Sequence[dict[str, Any]], chosen: str | None, path: Path) -> None:
-    """Write a PNG: accuracy against size, and against measured fps; the front joined, the chosen try ringed."""
+def draw(tries: Sequence[dict[str, Any]], chosen: str | None, path: Path, device: str = "cpu") -> None:
+    """Write a PNG: accuracy against size, and against the device's fps; the front joined, the chosen try ringed."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -54,9 +54,8 @@ def draw(tries: Sequence[dict[str, Any]], chosen: str | None, path: Path) -> Non
     front = [tries[place] for place in pareto_front(tries)]
     figure = Figure(figsize=(10, 4.2), layout="constrained")
     FigureCanvasAgg(figure)
-    for axes, key, scale, label in zip(
-        figure.subplots(1, 2), ("size", "fps"), (1e-3, 1.0), ("size, KB", "fps, measured"), strict=True
-    ):
+    labels = ("size, KB", "fps, measured" if device == "cpu" else f"fps, estimated for {device}")
+    for axes, key, scale, label in zip(figure.subplots(1, 2), ("size", "fps"), (1e-3, 1.0), labels, strict=True):
         rows = [row for row in finished if row[key] is not None]
         axes.plot([scale * row[key] for row in rows], [100 * row["accuracy"] for row in rows], "o", color="tab:gray")
         line = sorted((scale * row[key], 100 * row["accuracy"]) for row in front if row[key] is not None)

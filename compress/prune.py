@@ -89,6 +89,8 @@ def _check(request: Request, first: Run) -> None:
             raise UsageError("--speedup needs something that measures speed")
     else:
         request.sparsity.check()  # type: ignore[union-attr]
+        if request.recipe.average_decay:
+            raise UsageError("averaged weights are never exactly zero; prune single weights with --set average_decay=0")
 
 
 def _check_images(request: Request, first: Run, dataset: FaceDataset) -> None:
@@ -124,7 +126,7 @@ def _claim(request: Request, first: Run, dataset: FaceDataset) -> None:
     }
     if place.is_file() and ((request.out / "rounds").exists() or (request.out / "run.json").exists()):
         try:
-            begun = json.loads(place.read_text(encoding="utf-8"))["asked"]
+            begun = dict(json.loads(place.read_text(encoding="utf-8"))["asked"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise RunError(f"{place}: cannot be read ({error!r}); choose another --out") from None
         changed = [name for name in asked if begun.get(name) != asked[name]]

@@ -102,6 +102,7 @@ class _Converted:
     model: bytes
     training: list[dict[str, Any]]
     float_layers: tuple[str, ...]
+    teaching: dict[str, Any]
 
 
 class _Clock:
@@ -205,6 +206,12 @@ def _check_trained(request: Request, run: Run) -> None:
         request.plan.check()
     elif request.float_layers:
         raise UsageError(f"{run.path} was trained for int8 already, its float layers are settled; leave --float-layers")
+    if not request.plan.epochs and (request.teacher is not None or request.self_distill):
+        option = "--self-distill" if request.teacher is None else "--teacher"
+        raise UsageError(f"{option} teaches, and --epochs 0 trains nothing; leave one of them out")
+    audited = (request.sensitivity or {}).get("weights_sha256", run.info["weights_sha256"])
+    if audited != run.info["weights_sha256"]:
+        raise UsageError(f"the sensitivity audit is not of {run.path} as it is; run 'edgeface sensitivity' on it again")
 
 
 def check_out(out: Path) -> None:
@@ -227,9 +234,10 @@ def _convert(
     if train is not None:
         chosen = calibration.choose(train.labels, request.calibration, request.seed)
         samples = calibration.samples(train.images[chosen], run.face_input)
-    source, training, float_layers = model, [], ()
+    source, training, float_layers, teaching = model, [], (), _teaching(request)
     if request.mode == "qat" and train is not None and samples is not None:
         stored = qat_run.stored(run)
+        teaching = stored.teaching if stored and not request.plan.epochs else teaching
         float_layers = stored.float_layers if stored else resolve(model, request.float_layers, request.sensitivity)
         source = fake_quantized(
             model, samples, run.face_input.value_range,
@@ -244,11 +252,11 @@ def _convert(
             training = fine_tune(source, course, request.plan, quiet=request.quiet)
             clock.lap("training")
         if request.save_run is not None:
-            kept = qat_run.Stored.of(source, float_layers, _teaching(request))
+            kept = qat_run.Stored.of(source, float_layers, teaching)
             qat_run.save(request.save_run, run, source, model, kept, training)
     model_bytes = to_tflite(source, request.mode, io=request.io, calibration=samples)
     clock.lap("converting")
-    return _Converted(model_bytes, training, float_layers)
+    return _Converted(model_bytes, training, float_layers, teaching)
 
 
 def _teaching(request: Request) -> dict[str, Any]:
@@ -263,7 +271,7 @@ def _settings(request: Request, train: Images | None, converted: _Converted) -> 
     if train is not None:
         settings["calibration_images"] = min(request.calibration, len(train))
     if request.mode == "qat":
-        settings |= _teaching(request)
+        settings |= converted.teaching
         settings["float_layers"] = " ".join(converted.float_layers)
         if converted.training:
             settings["kept_epoch"] = kept_epoch(converted.training)

@@ -13,6 +13,7 @@ from edgeface.compress import calibration
 from edgeface.compress.budget import Budget
 from edgeface.compress.goal import Goal, MeasureFps
 from edgeface.compress.pareto import draw, pareto_front
+from edgeface.compress.preflight import unfit_layers
 from edgeface.compress.prune import Request as PruneRequest
 from edgeface.compress.prune import prune
 from edgeface.compress.qat import Plan
@@ -38,7 +39,7 @@ HOPE = 3.0
 class Request:
     """What the user asked for. `work` is the folder of the tries, `keeps` shares of the MACs, the first 1.0; pruning
     takes `rounds` of `epochs` of fine-tuning, `plan` is that of training for int8. `everything` tries what is left
-    after the first fit. `fps` measures bundles side by side."""
+    after the first fit. `fps` measures bundles side by side with `fps_threads`; `threads` run the validation images."""
 
     run: Path
     budget: Budget
@@ -57,6 +58,7 @@ class Request:
     everything: bool = False
     seed: int = 0
     threads: int = 2
+    fps_threads: int = 1
     note: str = ""
     device: str = "cpu"
     quiet: bool = False
@@ -75,6 +77,7 @@ def search(request: Request) -> dict[str, Any]:
     """
     _check(request)
     check_out(request.out)
+    _check_qat(request)
     _claim(request)
     shapes = _shapes(request)
     tries = [_blank(request, shape, mode) for shape in shapes for mode in request.modes]
@@ -98,7 +101,7 @@ def search(request: Request) -> dict[str, Any]:
     if chosen is not None:
         _write_chosen(request, chosen)
     write_json(request.work / "search.json", result)
-    draw(tries, result["chosen"], request.work / "front.png")
+    draw(tries, result["chosen"], request.work / "front.png", request.device)
     return result
 
 
@@ -125,15 +128,26 @@ def _nearest(tries: list[dict[str, Any]], budget: Budget) -> dict[str, Any]:
 def _check(request: Request) -> None:
     if not request.keeps or request.keeps[0] != 1.0 or list(request.keeps) != sorted(set(request.keeps))[::-1]:
         raise UsageError("--keep: give falling shares of the MACs that begin with 1, such as 1,0.8,0.6")
-    if not request.keeps[-1] > 0:
-        raise UsageError(f"--keep {request.keeps[-1]:g}: shares of the MACs lie between 0 and 1")
-    unknown = [mode for mode in request.modes if mode not in MODES]
-    if unknown or not request.modes or request.modes[0] != "int8":
+    for keep in request.keeps:
+        if not 0 < keep <= 1:
+            raise UsageError(f"--keep {keep:g}: shares of the MACs lie between 0 and 1")
+    if request.modes not in (MODES[:1], MODES):
         raise UsageError("--modes: give int8, or int8,qat")
     if request.epochs < 1 or request.rounds < 1:
         raise UsageError("--epochs and --rounds must be 1 or more: a pruned network needs fine-tuning")
+    if request.plan.epochs < 1:
+        raise UsageError(
+            f"--qat-epochs {request.plan.epochs}: give at least 1; --modes int8 leaves training for it out"
+        )
     request.plan.check()
     calibration.check_count(request.calibration)
+
+
+def _check_qat(request: Request) -> None:
+    """Refuse, before anything is measured, a network that cannot be trained for int8 when that is to be tried."""
+    unfit = unfit_layers(load_model(open_run(request.run))) if "qat" in request.modes else []
+    if unfit:
+        raise UsageError(f"{unfit[0]}; or leave training for int8 out with --modes int8")
 
 
 def _claim(request: Request) -> None:
@@ -164,9 +178,10 @@ def _shapes(request: Request) -> list[dict[str, Any]]:
     """The shapes' figures, from disk where they were measured before."""
     place = request.work / "shapes.json"
     if place.exists():
-        known = _read(place)["shapes"]
-        if [shape["keep"] for shape in known] == list(request.keeps):
-            return known
+        known = _read(place)
+        same = known.get("threads", request.fps_threads) == request.fps_threads
+        if same and [shape["keep"] for shape in known["shapes"]] == list(request.keeps):
+            return known["shapes"]
     run = open_run(request.run)
     train = load_split(dataset_of(run, request.data), "train", run.face_input)
     chosen = calibration.choose(train.labels, calibration.SMALLEST, request.seed)
@@ -175,7 +190,7 @@ def _shapes(request: Request) -> list[dict[str, Any]]:
         calibration=calibration.samples(train.images[chosen], run.face_input),
         align=request.align, fps=request.fps, say=request.say,
     )  # fmt: skip
-    write_json(place, {"shapes": shapes})
+    write_json(place, {"shapes": shapes, "threads": request.fps_threads})
     return shapes
 
 
@@ -203,6 +218,7 @@ def _decide(request: Request, tries: list[dict[str, Any]]) -> None:
             row["verdict"] = f"not tried: {stop}"
         elif limit is not None and lost.get(row["keep"], 0.0) > limit + HOPE:
             row["verdict"] = f"not tried: int8 lost {lost[row['keep']]:.1f} points"
+            stop = f"keep-{row['keep']:g}-int8 lost {lost[row['keep']]:.1f} points already"
         else:
             row |= _made(request, row, reference)
             missed = request.budget.broken(row)
@@ -270,7 +286,8 @@ def _write_chosen(request: Request, row: dict[str, Any]) -> None:
     budget = ", ".join(clause.text for clause in request.budget.clauses)
     write_bundle(
         request.out, tried.read_model(), tried.labels, tried.face_input, tried.mode,
-        accuracy=tried.accuracy, source={**tried.source, "budget": budget}, note=tried.note, chain=chain,
+        accuracy=tried.accuracy, source={**tried.source, "budget": budget}, note=request.note or tried.note,
+        chain=chain,
     )  # fmt: skip
     store_thresholds(request.out, tried.thresholds)
 

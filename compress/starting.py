@@ -119,6 +119,8 @@ def _preparing(
 ) -> Callable[[Learner, TeacherCache | None], Callable[[], None] | None]:
     def prepare(learner: Learner, views: TeacherCache | None) -> Callable[[], None] | None:
         after_step = put(learner)
+        for average, weight in zip(learner.averages or (), learner.model.weights, strict=False):
+            average.assign(weight)  # they were made of the random weights before these
         if views is not None:
             _fit_head(learner, views, request.recipe)
         return after_step

@@ -54,6 +54,10 @@ def compress(
     from edgeface.compress.budget import parse_budget
 
     limits, keeps = parse_budget(budget), _shares(keep)
+    if device != "cpu":
+        from edgeface.bench.devices import load_device
+
+        load_device(device)  # an unknown name is told at once, not after the exports
     from edgeface.tensorflow_setup import quiet_tensorflow
 
     quiet_tensorflow()
@@ -66,7 +70,7 @@ def compress(
         work or run.parent / f"{run.resolve().name}-compress", fps_on(device, threads),
         teacher=teacher, data=data, keeps=keeps, modes=tuple(part.strip() for part in modes.split(",")),
         epochs=epochs, rounds=rounds, plan=Plan(epochs=qat_epochs), align=align, everything=everything, seed=seed,
-        note=about, device=device, quiet=quiet or as_json,
+        fps_threads=threads, note=about, device=device, quiet=quiet or as_json,
     )  # fmt: skip
     result = search(request)
     if as_json:

@@ -32,7 +32,7 @@ def prune(
     pattern: Annotated[str | None, typer.Option(help="Keep n of m neighbouring weights: 2:4.")] = None,
     teacher: Annotated[Path | None, typer.Option(help="Run of the teacher, for fine-tuning.", metavar="RUN")] = None,
     data: Annotated[Path | None, typer.Option(help="Dataset; by default the one the run was trained on.")] = None,
-    out: Annotated[Path | None, typer.Option(help="The pruned run's folder; by default RUN-pruned beside RUN.")] = None,
+    out: Annotated[Path | None, typer.Option(help="New run; by default RUN-pruned or RUN-sparse beside RUN.")] = None,
     importance: Annotated[str, typer.Option(help="taylor, bn or magnitude: what tells which channels go.")] = "taylor",
     rounds: Annotated[int, typer.Option(help="Rounds of pruning, each with fine-tuning.", min=1)] = 4,
     align: Annotated[int, typer.Option(help="Widths end on multiples of this; 1 is any.", min=1)] = 8,
@@ -59,6 +59,7 @@ def prune(
         edgeface prune runs/student-1.0 --pattern 2:4 --set stage1.epochs=10
     """
     chosen = _chosen(run, recipe, overrides)
+    _check_device(device, speedup)
     from edgeface.tensorflow_setup import quiet_tensorflow
 
     quiet_tensorflow()
@@ -81,7 +82,7 @@ def prune(
     if as_json:
         print_json({"run": str(outcome.run), **figures})
     else:
-        _print(outcome.run, figures)
+        _print(outcome.run, figures, device)
 
 
 def _chosen(run: Path, recipe: str, overrides: list[str] | None) -> tuple[Any, str]:
@@ -93,6 +94,18 @@ def _chosen(run: Path, recipe: str, overrides: list[str] | None) -> tuple[Any, s
     base = load_recipe(open_run(run).recipe, "student")
     path, name = recipe_path(recipe)
     return load_recipe(path, "student", overrides, base), name
+
+
+def _check_device(device: str, speedup: float | None) -> None:
+    """Refuse an unknown device, or one that nothing would be measured for, before anything is loaded."""
+    if device == "cpu":
+        return
+    from edgeface.bench.devices import load_device
+    from edgeface.errors import UsageError
+
+    if speedup is None:
+        raise UsageError(f"--device {device}: is where --speedup counts; give --speedup, or leave it out")
+    load_device(device)
 
 
 def _goal(keep_macs: float | None, keep_params: float | None, speedup: float | None) -> Goal | None:
@@ -117,7 +130,7 @@ def _sparsity(unstructured: float | None, pattern: str | None) -> Sparsity | Non
     return Sparsity(unstructured, None if pattern is None else parse_pattern(pattern))
 
 
-def _print(run: Path, figures: dict[str, Any]) -> None:
+def _print(run: Path, figures: dict[str, Any], device: str) -> None:
     before, after = figures["before"], figures["after"]
     accuracy = "unknown" if before["accuracy"] is None else f"{100 * before['accuracy']:.2f} %"
     print(f"{run}: {100 * after['accuracy']:.2f} % top-1 on {figures['images']} validation images, before {accuracy}")
@@ -125,7 +138,8 @@ def _print(run: Path, figures: dict[str, Any]) -> None:
         share = 100 * after[name] / before[name]
         print(f"  {unit:<11}{after[name] / 1e6:9.3f} million of {before[name] / 1e6:.3f} ({share:.1f} %)")
     if figures["speedup"] is not None:
-        print(f"  speed      {figures['speedup']:9.2f} times, int8, measured without its training")
+        how = "measured here" if device == "cpu" else f"estimated for {device}"
+        print(f"  speed      {figures['speedup']:9.2f} times, int8, {how} before the last round's fine-tuning")
     if "layers" in figures:
         for row in figures["layers"]:
             print(f"  {row['layer']:<32}{row['weights']:>10,} weights {100 * row['sparsity']:6.1f} % zero")

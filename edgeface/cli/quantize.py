@@ -50,7 +50,7 @@ def quantize(
     fps: Annotated[bool, typer.Option("--fps", help="Measure fps before and after, for the card's chain.")] = False,
     out: Annotated[Path | None, typer.Option(help="The bundle's folder; by default bundles/RUN-MODE.")] = None,
     about: Annotated[str, typer.Option("--note", help="Text for the model card, such as limits of the data.")] = "",
-    seed: Annotated[int, typer.Option(help="Chooses calibration images, order and augmentation.")] = 0,
+    seed: Annotated[int, typer.Option(help="Chooses calibration images, order and augmentation.", min=0)] = 0,
     threads: Annotated[int, typer.Option(help="Threads that run the bundle on the validation images.", min=1)] = 2,
     strict: Annotated[bool, typer.Option("--strict", help="Refuse when one image cannot be used.")] = False,
     as_json: Json = False,
@@ -77,8 +77,12 @@ def quantize(
     from edgeface.compress.qat import Plan
     from edgeface.compress.quantize import Request, check_gate
     from edgeface.compress.quantize import quantize as convert
+    from edgeface.errors import UsageError
 
-    audit = _audit(run, data, sensitivity, seed, quiet or as_json) if "auto" in float_layers else None
+    auto = mode == "qat" and "auto" in [word.strip() for word in float_layers.split(",")]
+    if sensitivity is not None and not auto:
+        raise UsageError("--sensitivity is what --mode qat --float-layers auto reads; give both, or leave it out")
+    audit = _audit(run, data, sensitivity, seed, quiet or as_json) if auto else None
     plan = Plan(epochs=epochs, learning_rate=learning_rate, frozen_share=frozen)
     outcome = convert(
         Request(
@@ -120,5 +124,5 @@ def _print(outcome: Outcome) -> None:
     print(f"  cosine   {near}, of the embeddings to the float network's")
     for outlier in (outcome.calibration or {}).get("outliers", ())[:_SHOWN_OUTLIERS]:
         limits = f"{outlier['low']:.3g}..{outlier['high']:.3g}, {outlier['stretch']:.1f} times that of 99 % of images"
-        print(f"  range    {outlier['layer']}: {limits} (calibration image {outlier['image']})")
+        print(f"  range    {outlier['layer']}: {limits} ({outlier['photo']})")
     print(f"  time     {spent}")

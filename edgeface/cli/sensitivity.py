@@ -19,7 +19,7 @@ def register(app: typer.Typer) -> None:
 def sensitivity(
     run: Annotated[Path, typer.Argument(help="A training run.", metavar="RUN")],
     data: Annotated[Path | None, typer.Option(help="Dataset; by default the one the run was trained on.")] = None,
-    by: Annotated[str, typer.Option(help="One row a block, or one a layer.")] = "block",
+    by: Annotated[str, typer.Option(help="A row for every block or for every layer: block or layer.")] = "block",
     images: Annotated[int, typer.Option(help="Validation images, 32 or more, spread over the people.")] = 256,
     shares: Annotated[str, typer.Option(help="Shares of channels to take away, commas between.")] = "0.25,0.5,0.75",
     out: Annotated[
@@ -50,12 +50,14 @@ def sensitivity(
         wanted = tuple(float(part) for part in shares.split(",") if part.strip())
     except ValueError:
         raise UsageError(f"--shares {shares}: give numbers between 0 and 1 with commas between") from None
+    place = out or run / "sensitivity.json"
+    if place.suffix.lower() == ".png" or place.is_dir():
+        raise UsageError(f"--out {place}: name the JSON file; the heat map is written beside it as PNG")
     quiet_tensorflow()
     from edgeface.compress.heatmap import draw, table
     from edgeface.compress.sensitivity import Request, measure_sensitivity
 
     audit = measure_sensitivity(Request(run, data, by, images, wanted, seed, strict, quiet or as_json))
-    place = out or run / "sensitivity.json"
     write_json(place, audit)
     draw(audit, place.with_suffix(".png"))
     if as_json:

@@ -50,6 +50,8 @@ def test_what_is_broken_and_how_far():
         ("fps>=0x", "must be above 0"),
         ("drop<=1e", "is not a number"),
         ("fps>=2KB", "needs the unit x"),
+        ("accuracy>=0.85", "accuracy is in percent"),
+        ("accuracy>=850", "accuracy is in percent"),
     ],
 )
 def test_refuses_what_it_cannot_read(text, message):

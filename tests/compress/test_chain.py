@@ -82,10 +82,26 @@ def test_recorded_steps_come_first(taught, tmp_path):
     ]
     (pruned / "run.json").write_text(json.dumps(info))
     run = open_run(pruned)
-    teacher, own = run_chain(run, load_model(run))
+    model = load_model(run)
+    teacher, own = run_chain(run, model)
     assert (teacher["name"], teacher["bytes"]) == ("big", None)
     assert (own["step"], own["accuracy"], own["fps"]) == ("pruned", 0.4, 5.0)
     assert own["macs"] > 0
+    moved = pruned.rename(tmp_path / "elsewhere")
+    assert [(step["step"], step["name"]) for step in run_chain(open_run(moved), model)] == [
+        ("teacher", "big"),
+        ("pruned", "elsewhere"),
+    ]
+    info["quantization"] = {
+        "ranges": {}
+    }  # trained for int8 in a folder of the same name: it recorded what came before it
+    (moved / "run.json").write_text(json.dumps(info))
+    same = moved.rename(pruned)
+    assert [step["step"] for step in run_chain(open_run(same), model)] == [
+        "teacher",
+        "pruned",
+        "trained for int8",
+    ]
 
 
 def test_a_run_that_began_with_a_bundle_tells_of_it(bundle, student_run, tmp_path):

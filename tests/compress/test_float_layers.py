@@ -57,6 +57,7 @@ def test_auto_takes_the_ends_that_suffer(student):
         ("auto", None, "needs a sensitivity audit"),
         ("auto", {"rows": [{"layers": ["stem"], "int8": {}}]}, "is damaged"),
         ("auto", sensitivity(head=(0.0, 1.0)), "has no single layers"),
+        ("auto", {**sensitivity(stem=(0.0, 1.0)), "by": "block"}, "has no single layers"),
     ],
 )
 def test_refusals(student, text, found, message):

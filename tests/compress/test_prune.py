@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import signal
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from typer.testing import CliRunner
 
 from edgeface.cli import app
@@ -27,6 +29,7 @@ from edgeface.compress.prune import Request, prune
 from edgeface.compress.qat import Lesson, Plan, fine_tune
 from edgeface.compress.qat_model import fake_quantized
 from edgeface.compress.sparse import Sparsity, file_sparsity, keeps_pattern, no_faster, parse_pattern
+from edgeface.compress.starting import _preparing
 from edgeface.models import load_model
 from edgeface.models.summary import multiply_adds
 from edgeface.train import trainer
@@ -160,6 +163,12 @@ def test_a_speed_is_searched_by_measuring(student_run):
         share_for_speed(1.5, first, first, narrow, 4, lambda bundles: [10.0, None], True)
 
 
+def test_averages_begin_at_the_weights_that_are_put_in():
+    learner = SimpleNamespace(averages=[tf.Variable(5.0)], model=SimpleNamespace(weights=[tf.Variable(0.0)]))
+    _preparing(SimpleNamespace(), lambda given: given.model.weights[0].assign(1.0) and None)(learner, None)
+    assert learner.averages[0].numpy() == 1.0
+
+
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
@@ -209,6 +218,9 @@ def test_refuses_folders_data_and_teachers_of_something_else(student_run, tiny_r
         (["--pattern", "half"], "write it as n:m"),
         (["--keep-macs", "0.6", "--recipe", "nothing"], "no such recipe"),
         (["--keep-macs", "0.6", "--teacher", "nothing"], "no such run"),
+        (["--keep-macs", "0.6", "--device", "rpi4"], "is where --speedup counts"),
+        (["--speedup", "2", "--device", "toaster"], "toaster"),
+        (["--unstructured", "0.5", "--set", "average_decay=0.9"], "--set average_decay=0"),
         ([], "say what to prune"),
     ],
 )

@@ -50,6 +50,8 @@ def test_it_reloads_to_the_same_model(trained, splits, tmp_path):
     assert again.bytes == pytest.approx(trained.bytes, abs=64)
     assert again.training == []
     assert [step["step"] for step in again.chain] == ["student", "trained for int8", "qat"]
+    told, first_told = (open_bundle(one.bundle).source["quantization"] for one in (again, trained))
+    assert (told["epochs"], told["self_distill"]) == (first_told["epochs"], True) == (1, True)
 
 
 def test_it_is_an_ordinary_run(trained, student_run, splits):
@@ -68,6 +70,8 @@ def test_refusals(trained, student_run, tmp_path):
         quantize(Request(trained.run, "qat", out=out, plan=Plan(0), float_layers="first"))
     with pytest.raises(UsageError, match="exists; choose another folder with --save-run"):
         quantize(Request(student_run, "qat", out=out, save_run=trained.run))
+    with pytest.raises(UsageError, match="--self-distill teaches, and --epochs 0 trains nothing"):
+        quantize(Request(trained.run, "qat", out=out, plan=Plan(0), self_distill=True))
     for option in ({"self_distill": True}, {"float_layers": "last"}, {"save_run": tmp_path / "run"}):
         with pytest.raises(UsageError, match="is for --mode qat"):
             quantize(Request(student_run, "int8", out=out, **option))

@@ -104,6 +104,11 @@ def test_same_seed_same_bundle(outcome, student_run, tmp_path):
         ({"mode": "int4"}, UsageError, "choose one of"),
         ({"teacher": Path("runs/teacher")}, UsageError, "--teacher teaches in --mode qat"),
         ({"mode": "qat", "plan": Plan(epochs=0)}, UsageError, "--epochs 0"),
+        (
+            {"mode": "qat", "float_layers": "auto", "sensitivity": {"weights_sha256": "another"}},
+            UsageError,
+            "is not of",
+        ),
     ],
 )
 def test_refuses_before_it_works(student_run, tmp_path, options, error, message):
@@ -162,6 +167,21 @@ def test_command_prints_json_and_obeys_the_gate(student_run, tmp_path):
     assert values["cosine"]["min"] > 0.999
     assert "was written to" in result.stderr
     assert open_bundle(out).mode == "float16"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--seed", "-1"], "--seed"),
+        (["--sensitivity", "audit.json"], "give both, or leave it out"),
+        (["--float-layers", "auto"], "--float-layers is for --mode qat"),
+    ],
+)
+def test_command_refuses_options_that_would_do_nothing(student_run, tmp_path, arguments, says):
+    result = CliRunner().invoke(app, ["quantize", str(student_run), "--out", str(tmp_path / "out"), *arguments])
+    assert result.exit_code == 2
+    assert says in result.stderr
+    assert not (tmp_path / "out").exists()
 
 
 def test_command_exits_2_on_bad_input(tmp_path):

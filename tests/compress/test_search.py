@@ -19,6 +19,7 @@ from edgeface.compress import search as room
 from edgeface.compress.budget import parse_budget
 from edgeface.compress.qat import Plan
 from edgeface.compress.search import Request, check_fits, search
+from edgeface.models import mobilefacenet_prelu
 
 SHAPES = [
     {"keep": 1.0, "macs": 100.0, "size": 1000, "fps": 10.0, "speedup": 1.0, "problem": None},
@@ -88,6 +89,14 @@ def test_what_is_far_off_is_not_trained_further(decide):
     assert verdicts["keep-0.5-int8"] == "not trained: breaks fps>=2x"
 
 
+def test_what_is_far_off_is_not_pruned_further_either(decide, monkeypatch):
+    monkeypatch.setitem(LOSSES, "keep-0.5-int8", 0.09)
+    verdicts, made = decide("size<=600B, drop<=1.0")
+    assert made == ["keep-1-int8", "keep-0.5-int8"]
+    assert verdicts["keep-0.5-qat"] == "not tried: int8 lost 9.0 points"
+    assert verdicts["keep-0.25-int8"] == "not tried: keep-0.5-int8 lost 9.0 points already"
+
+
 def test_all_tries_what_is_left(decide):
     verdicts, made = decide("accuracy>=80", everything=True)
     assert made == list(LOSSES)
@@ -125,9 +134,11 @@ def test_nearest(tmp_path):
         ({"keeps": (0.8, 0.6)}, "falling shares of the MACs that begin with 1"),
         ({"keeps": (1.0, 0.6, 0.8)}, "falling shares"),
         ({"keeps": (1.0, 0.0)}, "between 0 and 1"),
+        ({"keeps": (1.0, float("nan"), 0.5)}, "between 0 and 1|falling shares"),
         ({"modes": ("qat",)}, "--modes: give int8"),
+        ({"modes": ("int8", "int8")}, "--modes: give int8"),
         ({"epochs": 0}, "needs fine-tuning"),
-        ({"plan": Plan(epochs=0)}, "--epochs 0"),
+        ({"plan": Plan(epochs=0)}, "--qat-epochs 0"),
         ({"calibration": 8}, "at least 64"),
     ],
 )
@@ -136,6 +147,34 @@ def test_refusals(tmp_path, options, message):
     with pytest.raises(UsageError, match=message):
         search(request)
     assert not (tmp_path / "work").exists()
+
+
+def test_a_network_that_cannot_learn_int8_is_named_first(student_run, tmp_path, monkeypatch):
+    monkeypatch.setattr(room, "load_model", lambda run: mobilefacenet_prelu(3, size=32, bottlenecks=((2, 64, 1, 2),)))
+    request = Request(student_run, parse_budget("drop<=1"), tmp_path / "out", tmp_path / "work", fps)
+    with pytest.raises(UsageError, match=r"stem_prelu \(PReLU\).*or leave training for int8 out with --modes int8"):
+        search(request)
+    assert not (tmp_path / "work").exists()
+
+
+def test_speed_is_measured_again_with_other_threads(student_run, tmp_path, monkeypatch):
+    measured: list[int] = []
+
+    def shapes(run, model, train, keeps, **options):
+        measured.append(len(keeps))
+        return [{"keep": keep} for keep in keeps]
+
+    monkeypatch.setattr(room, "measure_shapes", shapes)
+    request = Request(student_run, parse_budget("drop<=1"), tmp_path / "out", tmp_path, fps)
+    for threads, times in ((1, 1), (1, 1), (2, 2)):
+        room._shapes(replace(request, fps_threads=threads))
+        assert len(measured) == times
+
+
+def test_command_refuses_a_device_before_it_loads_anything(tmp_path):
+    result = CliRunner().invoke(app, ["compress", str(tmp_path), "--budget", "fps>=3", "--device", "toaster"])
+    assert result.exit_code == 2
+    assert "toaster" in result.stderr
 
 
 def test_command_refuses_a_budget_before_it_loads_anything(tmp_path):

@@ -111,6 +111,12 @@ def test_refuses(student_run, options, message):
         measure_sensitivity(Request(student_run, **options))
 
 
+def test_command_keeps_the_json_from_its_picture(student_run, tmp_path):
+    result = CliRunner().invoke(app, ["sensitivity", str(student_run), "--out", str(tmp_path / "audit.png")])
+    assert result.exit_code == 2
+    assert "name the JSON file" in result.stderr
+
+
 @pytest.mark.slow
 def test_command_writes_json_and_picture(student_run, tmp_path):
     out = tmp_path / "audit.json"
