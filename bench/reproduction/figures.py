@@ -10,6 +10,7 @@ from typing import Any
 from edgeface.bench.reproduction import svg
 from edgeface.bench.reproduction.plan import KINDS
 from edgeface.bench.reproduction.reading import read_answers
+from edgeface.bench.reproduction.speed import threads_of
 from edgeface.bench.reproduction.svg import Series
 
 MOST_CLOUDS = 5
@@ -46,14 +47,10 @@ def against_speed(table: dict[str, Any], device: str) -> str | None:
     def speed(row: dict[str, Any], kind: str) -> float | None:
         return next((item["fps"] for item in row["speed"][kind] if item["device"] == device), None)
 
-    kinds = {
-        item["kind"]
-        for row in table["rows"]
-        for rows in row["speed"].values()
-        for item in rows
-        if item["device"] == device
-    }
-    return _against(table, f"frames a second on {device} ({', '.join(sorted(kinds))})", speed)
+    items = [item for row in table["rows"] for rows in row["speed"].values() for item in rows]
+    items = [item for item in items if item["device"] == device]
+    kinds = sorted({item["kind"] for item in items})
+    return _against(table, f"frames a second on {device} ({', '.join([*kinds, threads_of(items)])})", speed)
 
 
 def devices(table: dict[str, Any]) -> list[str]:
@@ -77,7 +74,9 @@ def clouds(out: Path, table: dict[str, Any]) -> list[tuple[str, str]]:
             continue
         points, identity, split = answers["flat"].tolist(), answers["identity"].tolist(), str(answers["split"])
         names = [f"identity {number}" for number in range(max(identity) + 1)]
-        title = f"{row['title']}: {len(set(identity))} identities, {len(identity)} images of {split}"
+        counts = sorted({identity.count(number) for number in set(identity)})
+        each = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else f"{counts[0]}"
+        title = f"{row['title']}: {len(set(identity))} identities, {len(identity)} images of {split}, {each} a person"
         charts.append((title, svg.cloud([tuple(point) for point in points], identity, names, title)))
     return charts
 

@@ -60,7 +60,7 @@ def _table_part(out: Path, table: dict[str, Any], photos: Photos | None) -> str:
     parts = [f"<h2>{html.escape(tables.heading(table))}</h2>", _html_table(*tables.cells(table))]
     speeds = tables.speed_cells(table)
     if speeds is not None:
-        parts.append("<h3>Simulated devices, frames a second</h3>" + _html_table(*speeds))
+        parts.append(f"<h3>{tables.simulated_title(table)}</h3>" + _html_table(*speeds))
         parts.append(
             "<p class=soft>Estimates with their error bands; c: calibrated on published points, v: compiler.</p>"
         )

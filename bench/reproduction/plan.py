@@ -12,15 +12,14 @@ common, and a run made elsewhere is adopted by putting its folder at the key's p
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from edgeface.bench.reproduction.reading import read_object
-from edgeface.bench.reproduction.recipes import changed_fields, flat, what_counts
+from edgeface.bench.reproduction.recipes import differences, run_key, what_counts
 from edgeface.bench.reproduction.rows import WIDTHS, Row
 from edgeface.data.dataset import FaceDataset
 from edgeface.errors import RecipeError, RunError
@@ -53,6 +52,11 @@ class PlannedRun:
     def width(self) -> float | None:
         """The student's width, None for the teacher network."""
         return WIDTHS.get(self.network)
+
+    @property
+    def architecture(self) -> str:
+        """What its `run.json` calls the network."""
+        return "inception_resnet_v1" if self.width is None else "squeezenext_23v5"
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -163,8 +167,15 @@ def make_plan(settings: Settings, rows: Sequence[Row], dataset: FaceDataset, out
 
 
 def write_plan(out: Path, plan: Plan) -> None:
-    """Make this the plan of its table in `out`."""
-    write_json(out / "plans" / f"{plan.table}.json", {"format": FORMAT, "version": VERSION, **asdict(plan)})
+    """Make this the plan of its table in `out`. Finished seeds that the plan before had besides stay in their rows."""
+    path = out / "plans" / f"{plan.table}.json"
+    try:
+        before = _read_plan(path)
+    except RunError:
+        # None, or a damaged one, which this replaces.
+        before = None
+    kept = plan if before is None else _with_finished(out, plan, before)
+    write_json(path, {"format": FORMAT, "version": VERSION, **asdict(kept)})
 
 
 def read_plans(out: Path) -> tuple[Plan, ...]:
@@ -173,18 +184,6 @@ def read_plans(out: Path) -> tuple[Plan, ...]:
     if not paths:
         raise RunError(f"{out}: holds no reproduction; make one with 'edgeface reproduce comparison DATA --out {out}'")
     return tuple(_read_plan(path) for path in paths)
-
-
-def run_key(network: str, recipe: Recipe, data_hash: str, seed: int, teacher: str | None) -> str:
-    """`<network>-plain|taught-seed<seed>-<digest>`; fields at their defaults do not count, so new ones change none."""
-    settled = changed_fields(recipe)
-    settled.pop("description", None)
-    if teacher is None:
-        settled.pop("distillation", None)
-    content = {"network": network, "recipe": settled, "data": data_hash, "seed": seed, "teacher": teacher}
-    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
-    kind = "" if network == "teacher" else "-taught" if teacher else "-plain"
-    return f"{network}{kind}-seed{seed}-{digest}"
 
 
 def bundle_name(run: PlannedRun, kind: str) -> str:
@@ -204,27 +203,31 @@ def read_recipe(out: Path, key: str) -> Recipe:
 
 
 def state_of(out: Path, plan: Plan, run: PlannedRun) -> State:
-    """How far a run is. Raises RunError when its folder holds a run of other data, network, seed or teaching."""
+    """How far a run is. Raises RunError when its folder holds a run of other data, network, seed or teacher."""
     folder = out / "runs" / run.key
     info = run_info(folder)
     if info is None:
         return State("new")
-    found = {
+    same = {
         "data": info["dataset"].get("hash") == plan.data_hash,
-        "network": info["build"].get("width") == run.width,
+        "network": info.get("network") == run.architecture
+        and info["build"].get("width") == run.width
+        and "widths" not in info["build"],
         "seed": info.get("seed") == run.seed,
         "teaching": (info.get("teacher") is None) == (run.teacher is None),
+        "teacher's weights": _of_teacher(out, run, info),
     }
-    wrong = [name for name, holds in found.items() if not holds]
+    wrong = [name for name, holds in same.items() if not holds]
     if wrong:
         raise RunError(f"{folder}: is a run of other {' and '.join(wrong)}; move it away to train this one")
-    differences = _differences(out, run, folder)
+    planned, found = (load_recipe(path, "student") for path in (recipe_file(out, run.key), folder / "recipe.toml"))
+    changed = differences(planned, found, run.teacher is not None)
     metrics = folder / "metrics.jsonl"
     epochs = metrics.read_bytes().count(b"\n") if metrics.is_file() else 0
     if info["figures"].get("finished"):
-        return State("finished", epochs, differences)
+        return State("finished", epochs, changed)
     if (folder / "checkpoints" / "checkpoint").is_file():
-        return State("cut short", epochs, differences)
+        return State("cut short", epochs, changed)
     return State("new")
 
 
@@ -250,19 +253,37 @@ def _check_size(settings: Settings, student: Recipe, teacher: Recipe) -> None:
         )
 
 
-def _differences(out: Path, run: PlannedRun, folder: Path) -> tuple[str, ...]:
-    """What an adopted run's recipe has otherwise than the plan's, as `field value, planned value`."""
-    ours, theirs = (
-        dict(flat(changed_fields(load_recipe(path, "student"))))
-        for path in (recipe_file(out, run.key), folder / "recipe.toml")
-    )
-    ignored = "distillation." if run.teacher is None else "\0"
-    names = [name for name in sorted(ours.keys() | theirs.keys()) if not name.startswith(("description", ignored))]
-    return tuple(
-        f"{name} {theirs.get(name, 'default')}, planned {ours.get(name, 'default')}"
-        for name in names
-        if ours.get(name) != theirs.get(name)
-    )
+def _of_teacher(out: Path, run: PlannedRun, info: dict[str, Any]) -> bool:
+    """Whether a taught run learnt from the planned teacher's weights, as far as both are known."""
+    named = info.get("teacher")
+    weights = named.get("weights_sha256") if isinstance(named, dict) else None
+    teacher = run_info(out / "runs" / run.teacher) if run.teacher and weights else None
+    return teacher is None or not teacher["figures"].get("finished") or teacher.get("weights_sha256") == weights
+
+
+def _with_finished(out: Path, plan: Plan, before: Plan) -> Plan:
+    """The plan, and in rows that begin with the same run as in the plan before that one's further finished runs."""
+    if before.data_hash != plan.data_hash:
+        return plan
+    known = {run.key: run for run in before.runs}
+    earlier = {row["name"]: row["runs"] for row in before.rows}
+    rows, runs = [], {run.key: run for run in plan.runs}
+    for row in plan.rows:
+        keys = earlier.get(row["name"], [])
+        more = [key for key in keys if key in known and key not in row["runs"]] if keys[:1] == row["runs"][:1] else []
+        more = [key for key in more if _is_finished(out, plan, known[key])]
+        for key in more:
+            runs.setdefault(key, known[key])
+        rows.append({**row, "runs": [*row["runs"], *more]})
+    return replace(plan, rows=tuple(rows), runs=tuple(runs.values()))
+
+
+def _is_finished(out: Path, plan: Plan, run: PlannedRun) -> bool:
+    try:
+        return state_of(out, plan, run).name == "finished"
+    except (RunError, RecipeError):
+        # Damaged, or of something else: no run of this table.
+        return False
 
 
 def _read_plan(path: Path) -> Plan:

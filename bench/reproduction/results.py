@@ -13,6 +13,7 @@ from typing import Any
 import edgeface
 from edgeface import machine
 from edgeface.bench.reproduction.plan import KINDS, Plan, PlannedRun, bundle_name, read_plans, run_info, state_of
+from edgeface.bench.reproduction.reading import check_fields
 from edgeface.bench.reproduction.score import read_score
 from edgeface.bench.reproduction.speed import read_speed, speed_of
 
@@ -94,7 +95,7 @@ def _row(out: Path, plan: Plan, row: dict[str, Any], speed: dict[str, Any] | Non
 def _run(out: Path, plan: Plan, run: PlannedRun) -> dict[str, Any]:
     state = state_of(out, plan, run)
     folder = out / "runs" / run.key
-    info = (run_info(folder) or {}) if state.name != "new" else {}
+    info = _described(folder) if state.name != "new" else {}
     curve = _curve(folder / "metrics.jsonl") if state.name != "new" else []
     score = read_score(out, run.key) if state.name == "finished" else None
     if score is not None and score["weights_sha256"] != info.get("weights_sha256"):
@@ -114,6 +115,16 @@ def _run(out: Path, plan: Plan, run: PlannedRun) -> dict[str, Any]:
         "curve": curve,
         "score": score,
     }
+
+
+def _described(folder: Path) -> dict[str, Any]:
+    """A run's `run.json` with what it need not have. Raises RunError when any of it is damaged."""
+    path, mend = folder / "run.json", "move the folder away to train the run again"
+    info = {"chain": [], "versions": {}} | (run_info(folder) or {})
+    check_fields(path, info, {"chain": list, "versions": dict}, mend)
+    for step in info["chain"]:
+        check_fields(path, step, {}, mend)
+    return info
 
 
 def _curve(path: Path) -> list[dict[str, Any]]:

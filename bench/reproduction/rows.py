@@ -36,9 +36,11 @@ _DROPPED = {
     "basic+seaweed+center+norm": ("mining",),
     "all": (),
 }
+# ArcFace's cosines ignore the length of the pre-logits: nothing would resist the losses that shrink it.
+_FREE_LENGTH = tuple(f"stage{stage}.{part}=0.0" for stage in range(3) for part in ("center_loss", "pre_logit_norm"))
 _HEADS = {
-    "arcface": ("head='arcface'",),
-    "arcface-gentle": ("head='arcface'", "arcface_margin=0.3", "arcface_scale=32.0"),
+    "arcface": ("head='arcface'", *_FREE_LENGTH),
+    "arcface-gentle": ("head='arcface'", "arcface_margin=0.3", "arcface_scale=32.0", *_FREE_LENGTH),
 }
 _DISTILLATION = {
     "taught-soft-labels": ("distillation.embedding=0.0",),

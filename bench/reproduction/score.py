@@ -38,39 +38,29 @@ def keep_answers(path: Path, bundle: Path, dataset: FaceDataset, threads: int) -
     """Write what the pictures need to `path` (.npz) and return the worst confusions on val.
 
     In the file: `labels` and `predicted` of the validation images, int64 (N,); `flat`, float32 (M, 2), t-SNE of the
-    pre-logits of 16 images each of up to 20 identities, their `identity` (M,), and `split`, where they are from.
-    Needs scikit-learn.
+    pre-logits of up to 16 of them each of up to 20 identities, their `identity` (M,), and `split`, where they are from:
+    val, for images a network was trained on flatter it. Needs scikit-learn.
     """
     recognizer = Recognizer(bundle, threads=threads)
     face_input = recognizer.bundle.face_input
     images, labels, _ = cached_images(dataset, "val", face_input)
     logits = recognizer.logits(images, prepared=True)
-    split, shown, identities = "val", images, np.asarray(labels)
-    picked = pick_images(identities)
-    if picked is None:
-        # Too few validation images a person: training images then, which the report says.
-        split = "train"
-        shown, identities, _ = cached_images(dataset, split, face_input)
-        picked = pick_images(identities, TSNE_IDENTITIES, 1)
-    embedding = recognizer.embed(np.asarray(shown[picked]), prepared=True)
+    picked = pick_images(np.asarray(labels))
+    embedding = recognizer.embed(np.asarray(images[picked]), prepared=True)
     with atomic_path(path) as temporary:
         np.savez_compressed(
             temporary, labels=np.asarray(labels, np.int64), predicted=predicted_classes(logits),
-            flat=flat_map(embedding), identity=np.asarray(identities)[picked], split=np.array(split),
+            flat=flat_map(embedding), identity=np.asarray(labels)[picked], split=np.array("val"),
         )  # fmt: skip
     found = worst_confusions(logits, np.asarray(labels), dataset.identities, CONFUSIONS)
     return [asdict(item) for item in found]
 
 
-def pick_images(labels: np.ndarray, identities: int = TSNE_IDENTITIES, fewest: int = TSNE_IMAGES) -> np.ndarray | None:
-    """Indices of the first 16 images of each of the identities that have most, in order of identity.
-
-    None when fewer than `identities` (or all of them, where there are not so many) have `fewest` images.
-    """
+def pick_images(labels: np.ndarray, identities: int = TSNE_IDENTITIES) -> np.ndarray:
+    """Indices of the first 16 images, or of all where there are fewer, of each of the identities that have most, in
+    order of identity."""
     counts = np.bincount(labels[labels >= 0])
     most = np.argsort(-counts, kind="stable")[:identities]
-    if counts[most].min() < fewest:
-        return None
     return np.concatenate([np.flatnonzero(labels == identity)[:TSNE_IMAGES] for identity in np.sort(most)])
 
 
@@ -79,6 +69,9 @@ def flat_map(embedding: np.ndarray) -> np.ndarray:
 
     van der Maaten and Hinton 2008, https://www.jmlr.org/papers/v9/vandermaaten08a.html.
     """
+    if len(embedding) < 3:
+        # Too few for a map.
+        return np.zeros((len(embedding), 2), np.float32)
     from sklearn.manifold import TSNE
     from threadpoolctl import threadpool_limits
 

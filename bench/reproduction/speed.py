@@ -83,6 +83,12 @@ def speed_of(result: dict[str, Any] | None, bundle: str) -> list[dict[str, Any]]
     ]
 
 
+def threads_of(rows: Sequence[dict[str, Any]]) -> str:
+    """With how many threads these rows (as `speed_of` has them) were measured, such as "1 thread"; "" for none."""
+    numbers = sorted({row["threads"] for row in rows})
+    return "" if not numbers else "1 thread" if numbers == [1] else f"{' or '.join(map(str, numbers))} threads"
+
+
 def _measured(out: Path) -> dict[str, Any] | None:
     try:
         result = read_speed(out)

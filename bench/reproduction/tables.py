@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+import statistics
 from collections.abc import Sequence
 from typing import Any
 
 from edgeface.bench.reproduction.plan import KINDS
 from edgeface.bench.reproduction.results import COMPARISON, difference
+from edgeface.bench.reproduction.speed import CPU, threads_of
 
 UNKNOWN = "-"
 
@@ -41,11 +44,17 @@ def remarks(table: dict[str, Any]) -> list[str]:
             spread = f", {gap['over_spread']:.1f} times its standard error {gap['standard_error']:.2f}"
         name = f"{gap['network']} {'int8-qat' if gap['kind'] == 'int8' else 'float32'}"
         lines.append(f"{name}: teacher-student minus plain {gap['points']:+.2f} points on validation{spread}.")
+    if any(row["taught"] and (row["figures"]["float32_val"] or {}).get("std") is not None for row in table["rows"]):
+        lines.append(
+            "Taught seeds share one teacher and its stored views, so their spread, and every standard error from it, "
+            "is understated."
+        )
     if table["table"] != COMPARISON:
         lines.append(
             "Against all: difference of the means on validation, points. Rows have as many epochs; the steps are those "
             "of finished runs."
         )
+        lines += _chance(table)
     lines += [same_training(names, table["recipe"]) for names in table["alike"]]
     runs = [(f"{row['name']}, seed {run['seed']}", run) for row in table["rows"] for run in row["runs"]]
     new = [name for name, run in runs if run["state"] == "new"]
@@ -70,9 +79,7 @@ def same_training(names: Sequence[str], recipe: str) -> str:
 
 def speed_cells(table: dict[str, Any]) -> tuple[list[str], list[list[str]]] | None:
     """(head, rows): fps of every bundle on every simulated device, with band and kind. None where there is none."""
-    devices = list(
-        dict.fromkeys(row["device"] for _, _, speeds in _bundles(table) for row in speeds if row["device"] != "cpu")
-    )
+    devices = list(dict.fromkeys(row["device"] for row in _speeds(table) if row["device"] != CPU))
     if not devices:
         return None
     rows = []
@@ -80,6 +87,11 @@ def speed_cells(table: dict[str, Any]) -> tuple[list[str], list[list[str]]] | No
         by_device = {row["device"]: row for row in speeds}
         rows.append([title, mode, *(_estimate(by_device.get(device)) for device in devices)])
     return ["network", "type", *devices], rows
+
+
+def simulated_title(table: dict[str, Any]) -> str:
+    """What stands over the speeds on simulated devices."""
+    return _with_threads("Simulated devices, frames a second", [row for row in _speeds(table) if row["device"] != CPU])
 
 
 def markdown(document: dict[str, Any]) -> str:
@@ -90,7 +102,7 @@ def markdown(document: dict[str, Any]) -> str:
         speeds = speed_cells(table)
         if speeds is not None:
             parts += [
-                "Simulated devices, frames a second (error band; c: calibrated, v: compiler):",
+                f"{simulated_title(table)} (error band; c: calibrated, v: compiler):",
                 _markdown(*speeds),
             ]
         parts.append("\n".join(f"- {line}" for line in remarks(table)))
@@ -109,6 +121,7 @@ def percent(figure: dict[str, Any] | None) -> str:
 
 
 def _comparison(table: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
+    measured = [row for row in _speeds(table) if row["device"] == CPU]
     head = [
         "network",
         "type",
@@ -117,8 +130,8 @@ def _comparison(table: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
         "MMACs",
         "val %",
         "test %",
-        "fps",
-        "fps batch",
+        _with_threads("fps", measured),
+        _with_threads("fps batch", measured),
         "seeds",
         "reference val %",
     ]
@@ -191,8 +204,17 @@ def _bundles(table: dict[str, Any]) -> list[tuple[str, str, list[dict[str, Any]]
     ]
 
 
+def _speeds(table: dict[str, Any]) -> list[dict[str, Any]]:
+    return [row for _, _, speeds in _bundles(table) for row in speeds]
+
+
+def _with_threads(words: str, speeds: Sequence[dict[str, Any]]) -> str:
+    """`words` and the number of threads, where any of these speeds was measured."""
+    return ", ".join(filter(None, (words, threads_of(speeds))))
+
+
 def _cpu(speeds: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    return next((row for row in speeds if row["device"] == "cpu"), {})
+    return next((row for row in speeds if row["device"] == CPU), {})
 
 
 def _estimate(row: dict[str, Any] | None) -> str:
@@ -207,13 +229,29 @@ def _estimate(row: dict[str, Any] | None) -> str:
 
 
 def _counts(table: dict[str, Any]) -> str:
-    for row in table["rows"]:
-        for run in row["runs"]:
-            score = (run["score"] or {}).get("float32")
-            if score:
-                parts = [f"{score[split]['images']} images of {split}" for split in ("val", "test") if score[split]]
-                return ", ".join(parts)
-    return ""
+    return ", ".join(f"{count} images of {split}" for split, count in _images(table).items())
+
+
+def _images(table: dict[str, Any]) -> dict[str, int]:
+    """How many images of each labelled split the runs were scored on; nothing before the first score."""
+    scores = [(run["score"] or {}).get("float32") for row in table["rows"] for run in row["runs"]]
+    score: dict[str, Any] = next(filter(None, scores), {})
+    return {split: score[split]["images"] for split in ("val", "test") if score.get(split)}
+
+
+def _chance(table: dict[str, Any]) -> list[str]:
+    """How far an accuracy is known from so many images: sqrt(p (1 - p) / n) of the rows' median p; none before any."""
+    accuracies = [row["figures"]["float32_val"]["mean"] for row in table["rows"] if row["figures"]["float32_val"]]
+    images = _images(table).get("val")
+    if not accuracies or not images:
+        return []
+    # At half an image from 0 or 1, where the formula would give no error at all.
+    typical = min(max(statistics.median(accuracies), 0.5 / images), 1 - 0.5 / images)
+    error = 100 * math.sqrt(typical * (1 - typical) / images)
+    return [
+        f"On {images:,} images an accuracy of {100 * typical:.1f} % has a standard error of {error:.2f} points; with "
+        f"one seed, differences of less than about {2 * error:.1f} points say nothing."
+    ]
 
 
 def _number(value: float | None, unit: float, digits: int) -> str:

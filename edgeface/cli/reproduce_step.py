@@ -67,6 +67,7 @@ def _check_size(size: int) -> None:
 
 
 def _train(out: Path, plan: Plan, run: PlannedRun, quiet: bool) -> bool:
+    from edgeface.errors import RunError
     from edgeface.train.recipes import read_resumed
     from edgeface.train.session import Request, train
 
@@ -78,6 +79,11 @@ def _train(out: Path, plan: Plan, run: PlannedRun, quiet: bool) -> bool:
         recipe, name = read_resumed(folder, "student", [])
     elif folder.exists():
         # Killed before its first checkpoint: nothing to go on from.
+        if (folder / "weights.h5").exists():
+            raise RunError(
+                f"{folder}: holds weights.h5, but is no finished run and has no checkpoint to go on from; copy the "
+                "whole run there to adopt it, or remove the folder to train it anew"
+            )
         shutil.rmtree(folder)
     teacher = None if run.teacher is None else out / "runs" / run.teacher
     request = Request(

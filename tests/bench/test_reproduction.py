@@ -1,36 +1,26 @@
-"""Planning a table, running its runs, and what is made of their figures. No network is trained here."""
+"""Planning a table, and how far its runs are. No network is trained here."""
 
 import json
-import math
-import os
-import signal
-import sys
-import threading
-import time
 from dataclasses import replace
 
 import pytest
 
-from edgeface.bench.reproduction import estimate, page, rows, svg, tables
-from edgeface.bench.reproduction.execute import Workshop, execute, locked
+from edgeface.bench.reproduction import estimate, page, rows, tables
 from edgeface.bench.reproduction.photos import open_photos
 from edgeface.bench.reproduction.plan import (
-    PlannedRun,
     Settings,
     make_plan,
     read_plans,
-    run_key,
     state_of,
     write_plan,
 )
-from edgeface.bench.reproduction.results import collect, difference, summary, taught_gaps
-from edgeface.bench.reproduction.score import is_complete, pick_images
-from edgeface.bench.reproduction.speed import checked_devices, measure_speed
+from edgeface.bench.reproduction.recipes import run_key
+from edgeface.bench.reproduction.results import collect
+from edgeface.bench.reproduction.score import is_complete
+from edgeface.cli.reproduce_step import finish_run
 from edgeface.data.layouts import load_dataset
 from edgeface.errors import DataError, RecipeError, RunError, UsageError
 from edgeface.recipe import Recipe, Stage, load_recipe
-
-import numpy as np  # isort: skip
 
 RECIPE = """
 batch_size = 8
@@ -92,6 +82,14 @@ def test_the_reference_rows_have_the_reference_figures():
     assert not any(row.taught for row in rows.ablation("teacher"))
     assert sum(row.group == "reference" for row in rows.ablation("1.0")) == 7
     assert {row.name: row.reference[0] for row in rows.comparison()}["2.0-taught"] == 0.8598
+
+
+def test_the_arcface_rows_leave_out_the_losses_that_shrink_the_pre_logits(settings):
+    for name in ("arcface", "arcface-gentle"):
+        recipe = ablated(settings, name)
+        assert recipe.head == "arcface"
+        assert not any(stage.center_loss or stage.pre_logit_norm for stage in recipe.stages)
+        assert recipe.stage2.triplet == 0.5
 
 
 def test_rows_are_chosen_by_name_or_group_and_a_wrong_name_lists_them():
@@ -175,6 +173,7 @@ def write_run(out, plan, run, *, finished, epochs=1, recipe=None, **changes):
     (folder / "recipe.toml").write_text(recipe or (out / "recipes" / f"{run.key}.toml").read_text())
     (folder / "metrics.jsonl").write_text("{}\n" * epochs)
     info = {"dataset": {"hash": plan.data_hash}, "build": {} if run.width is None else {"width": run.width}}
+    info |= {"network": run.architecture, "teacher": run.teacher and {"run": run.teacher}}
     info |= {"seed": run.seed, "figures": {"finished": finished}} | changes
     (folder / "run.json").write_text(json.dumps(info))
 
@@ -198,6 +197,8 @@ def test_states_of_runs_and_what_an_adopted_one_has_otherwise(plan, tmp_path):
         ({"seed": 7}, "seed"),
         ({"dataset": {"hash": "other"}}, "data"),
         ({"build": {"width": 0.5}}, "network"),
+        ({"build": {"width": 2.0, "widths": {"conv": 3}}}, "network"),
+        ({"network": "mobilefacenet"}, "network"),
         ({"teacher": {"run": "x"}}, "teaching"),
     ],
 )
@@ -205,6 +206,68 @@ def test_a_run_of_something_else_is_refused(plan, tmp_path, changes, says):
     write_run(tmp_path / "out", plan, plan.runs[1], finished=True, **changes)
     with pytest.raises(RunError, match=f"other {says}"):
         state_of(tmp_path / "out", plan, plan.runs[1])
+
+
+def test_another_network_without_a_width_is_no_teacher(plan, tmp_path):
+    write_run(tmp_path / "out", plan, plan.runs[0], finished=True, network="mobilefacenet")
+    with pytest.raises(RunError, match="other network"):
+        state_of(tmp_path / "out", plan, plan.runs[0])
+
+
+def test_a_run_taught_by_other_weights_than_the_planned_teachers_is_refused(plan, tmp_path):
+    out, teacher = tmp_path / "out", plan.runs[0]
+    taught = [run for run in plan.runs if run.teacher]
+    for run, weights in zip(taught, ("w", "other"), strict=False):
+        write_run(out, plan, run, finished=True, teacher={"run": "elsewhere", "weights_sha256": weights})
+    write_run(out, plan, taught[2], finished=True)
+    assert state_of(out, plan, taught[1]).name == "finished"
+    write_run(out, plan, teacher, finished=True, weights_sha256="w")
+    assert [state_of(out, plan, taught[place]).name for place in (0, 2)] == ["finished", "finished"]
+    with pytest.raises(RunError, match="other teacher's weights"):
+        state_of(out, plan, taught[1])
+
+
+def test_finished_seeds_stay_when_a_table_is_planned_again_with_fewer(plan, settings, tiny_data, tmp_path):
+    out = tmp_path / "out"
+    plain = [run for run in plan.runs if run.row == "1.0-plain"]
+    taught = [run for run in plan.runs if run.row == "1.0-taught"]
+    write_run(out, plan, plain[1], finished=True)
+    write_run(out, plan, taught[1], finished=False)
+    dataset = load_dataset(tiny_data)
+    fewer = make_plan(replace(settings, seeds=1), rows.comparison(), dataset, out)
+    for _ in range(2):
+        write_plan(out, fewer)
+        (stored,) = read_plans(out)
+        keys = {row["name"]: row["runs"] for row in stored.rows}
+        assert keys["1.0-plain"] == [plain[0].key, plain[1].key]
+        assert keys["1.0-taught"] == [taught[0].key]
+        assert stored.runs == (*fewer.runs, plain[1])
+    assert collect(out)["tables"][0]["rows"][3]["runs"][1]["state"] == "finished"
+    other = make_plan(replace(settings, seeds=1, overrides=("dropout=0.3",)), rows.comparison(), dataset, out)
+    write_plan(out, other)
+    assert read_plans(out) == (other,)
+
+
+def test_a_damaged_plan_is_replaced(plan, tmp_path):
+    (tmp_path / "out" / "plans" / "comparison.json").write_text("{")
+    write_plan(tmp_path / "out", plan)
+    assert read_plans(tmp_path / "out") == (plan,)
+
+
+def test_weights_of_a_badly_copied_run_are_not_deleted(plan, tmp_path):
+    folder = tmp_path / "out" / "runs" / plan.runs[1].key
+    folder.mkdir(parents=True)
+    (folder / "weights.h5").write_text("x")
+    with pytest.raises(RunError, match=r"holds weights\.h5.*copy the whole run"):
+        finish_run(tmp_path / "out", plan, plan.runs[1], quiet=True)
+    assert (folder / "weights.h5").is_file()
+
+
+@pytest.mark.parametrize("changes", [{"chain": ["pruned"]}, {"chain": {}}, {"versions": "3.11"}])
+def test_a_run_that_tells_nonsense_of_itself_is_named(plan, tmp_path, changes):
+    write_run(tmp_path / "out", plan, plan.runs[1], finished=True, **changes)
+    with pytest.raises(RunError, match=r"run\.json: is damaged.*move the folder away"):
+        collect(tmp_path / "out")
 
 
 def test_a_damaged_plan_and_an_empty_folder_are_refused(plan, tmp_path):
@@ -264,20 +327,6 @@ def test_photographs_of_other_data_are_refused(plan, tmp_path):
         open_photos(tmp_path / "out", other)
 
 
-def test_speed_is_measured_on_the_one_device_asked_for_and_a_failure_is_told_in_its_words(tmp_path):
-    bundle = tmp_path / "bundle"
-    bundle.mkdir()
-    (bundle / "bundle.json").write_text('{"files": {"model.tflite": {"sha256": "a"}}}')
-    code = "import sys, json; open(sys.argv[sys.argv.index('--out') + 1], 'w').write(json.dumps({'said': sys.argv}))"
-    measure_speed((sys.executable, "-c", code), [bundle], ["rpi4"], tmp_path / "speed.json")
-    said = json.loads((tmp_path / "speed.json").read_text())["said"]
-    assert said[said.index("--device") + 1] == "rpi4"
-    failing = (sys.executable, "-c", "import sys; sys.exit('error: no room')")
-    with pytest.raises(RunError, match=r"^edgeface bench failed: no room;"):
-        measure_speed(failing, [bundle], ["cpu"], tmp_path / "speed.json")
-    assert checked_devices(["cpu,rpi4", "rpi4"]) == ("cpu", "rpi4")
-
-
 def test_time_left_counts_steps_teacher_outputs_once_and_int8_training(plan, tmp_path):
     speed = estimate.Speed({"teacher": 10.0, "1.0": 100.0, "2.0": 50.0}, forward=40.0)
     left = estimate.seconds_left(tmp_path / "out", plan, plan.runs, 80, speed)
@@ -288,87 +337,3 @@ def test_time_left_counts_steps_teacher_outputs_once_and_int8_training(plan, tmp
     # Stage 0 shows 1 view, stage 1 two and stage 2 one.
     assert seconds["2.0-taught", 0] == pytest.approx(9 * 80 / 50 + 4 * 80 / 40)
     assert seconds["2.0-taught", 1] == pytest.approx(9 * 80 / 50)
-
-
-def fake_runs():
-    teacher = PlannedRun("t", "teacher", "teacher", 0, None, "")
-    return [replace(teacher, key="s1", row="s", teacher="t"), teacher, replace(teacher, key="p", row="p")]
-
-
-def workshop(tmp_path, bodies, jobs=1):
-    """Each run appends its key to a file when it begins and when it ends; `bodies` is what it does between."""
-    note = f"open({str(tmp_path / 'order')!r}, 'a').write"
-
-    def command(run):
-        body = bodies.get(run.key, "pass")
-        return [sys.executable, "-c", f"import sys, time\n{note}('+{run.key} ')\n{body}\n{note}('-{run.key} ')"]
-
-    return Workshop(command, lambda run: True, tmp_path / "logs", jobs)
-
-
-def test_a_taught_run_waits_for_its_teacher_and_runs_go_one_by_one(tmp_path):
-    ended = execute(fake_runs(), workshop(tmp_path, {}), lambda message: None)
-    assert not ended.stopped
-    assert not ended.failed
-    assert (tmp_path / "order").read_text() == "+t -t +s1 -s1 +p -p "
-
-
-def test_a_failed_run_leaves_out_its_students_and_nothing_else(tmp_path):
-    ended = execute(fake_runs(), workshop(tmp_path, {"t": "sys.exit('no luck')"}, jobs=2), lambda message: None)
-    assert set(ended.failed) == {"t", "s1"}
-    assert "no luck" in ended.failed["t"]
-    assert "-p" in (tmp_path / "order").read_text()
-
-
-def test_ctrl_c_lets_the_running_one_save_and_starts_no_other(tmp_path):
-    body = "try:\n    time.sleep(60)\nexcept KeyboardInterrupt:\n    sys.exit(130)"
-
-    def interrupt():
-        while not (tmp_path / "order").exists():
-            time.sleep(0.05)
-        time.sleep(0.3)
-        os.kill(os.getpid(), signal.SIGINT)
-
-    thread = threading.Thread(target=interrupt)
-    thread.start()
-    ended = execute(fake_runs(), workshop(tmp_path, {"t": body}), lambda message: None)
-    thread.join()
-    assert ended.stopped
-    assert not ended.failed
-    assert (tmp_path / "order").read_text() == "+t "
-
-
-def test_two_reproductions_in_one_folder_are_refused(tmp_path):
-    with locked(tmp_path), pytest.raises(UsageError, match="another"), locked(tmp_path):
-        pass
-
-
-def test_summaries_and_gaps_by_hand():
-    assert summary([None, None]) is None
-    assert summary([0.5]) == {"mean": 0.5, "std": None, "n": 1}
-    taught, plain = summary([0.80, 0.82, 0.84]), summary([0.70, None, 0.74])
-    assert taught["mean"] == pytest.approx(0.82)
-    assert taught["std"] == pytest.approx(0.02)
-    gap = difference(taught, plain)
-    assert gap["points"] == pytest.approx(10.0)
-    error = 100 * math.sqrt(0.02**2 / 3 + (0.02 * math.sqrt(2)) ** 2 / 2)
-    assert gap["standard_error"] == pytest.approx(error)
-    assert gap["over_spread"] == pytest.approx(10 / error)
-    assert difference(taught, summary([0.7]))["standard_error"] is None
-    figures = [{"name": f"1.0-{kind}", "figures": {"float32_val": value, "int8_val": None}} for kind, value in
-               (("taught", taught), ("plain", plain))]  # fmt: skip
-    assert [(gap["network"], gap["kind"]) for gap in taught_gaps(figures)] == [("1.0", "float32")]
-
-
-def test_pictures_show_the_identities_with_most_images_or_say_that_there_are_too_few():
-    labels = np.repeat(np.arange(3), [20, 17, 16])
-    picked = pick_images(labels, identities=2)
-    assert np.bincount(labels[picked]).tolist() == [16, 16]
-    assert pick_images(np.repeat(np.arange(3), [20, 17, 15])) is None
-
-
-def test_axes_have_round_ticks():
-    assert svg.Axis(0, 10, "").ticks() == [0, 2, 4, 6, 8, 10]
-    assert svg.Axis(71, 88, "").ticks() == [75, 80, 85]
-    assert svg.Axis(0.9, 30, "", True).ticks() == [1, 2, 5, 10, 20]
-    assert svg.Axis(1, 100, "", True).place(10) == pytest.approx(0.5)

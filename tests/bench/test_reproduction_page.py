@@ -70,7 +70,7 @@ def _write_run(out, plan, run, tiny_run, number, *, finished):
     ]  # fmt: skip
     (place / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in curve))
     info = json.loads((place / "run.json").read_text())
-    info |= {"dataset": {"hash": plan.data_hash}, "seed": run.seed,
+    info |= {"network": run.architecture, "dataset": {"hash": plan.data_hash}, "seed": run.seed,
              "teacher": run.teacher and {"run": run.teacher}, "weights_sha256": f"{number}",
              "figures": {"finished": finished, "seconds": 12.0}, "git_revision": "0123456789abcdef",
              "versions": {"python": "3.11", "tensorflow": "2.21"}}  # fmt: skip
@@ -103,13 +103,14 @@ def test_the_comparison_table_has_size_speed_accuracy_and_spread(folder):
     cells = dict(zip(head, lines[0], strict=True))
     assert (cells["network"], cells["type"], cells["seeds"]) == ("Inception-ResNet v1 (teacher)", "float32", "1")
     assert (cells["parameters"], cells["MMACs"]) == ("1,106,456", "123")
-    assert (cells["fps"], cells["fps batch"], cells["test %"]) == ("10.0", "20.0", "-")
+    assert (cells["fps, 1 thread"], cells["fps batch, 1 thread"], cells["test %"]) == ("10.0", "20.0", "-")
     assert cells["reference val %"] == "88.91"
     assert [line[1] for line in lines[:4]] == ["float32", "int8-ptq", "float32", "int8-qat"]
     assert "+-" in lines[2][head.index("val %")]
     assert lines[-1][head.index("seeds")] == "1"
     remarks = " ".join(tables.remarks(comparison))
     assert "2.0 float32: teacher-student minus plain +0.00 points" in remarks
+    assert "Taught seeds share one teacher" in remarks
     assert "1.0-taught, seed 1: cut short after 1 epochs" in remarks
     assert "15 images of val" in remarks
     assert "noise: load average 3" in remarks
@@ -121,6 +122,7 @@ def test_an_estimate_stands_with_its_band_or_the_reason_why_there_is_none(folder
     assert head == ["network", "type", "board"]
     assert lines[0][2] == "no room"
     assert lines[2][2] == "4 (3.33-5) c"
+    assert tables.simulated_title(collect(folder)["tables"][0]).endswith("frames a second, 1 thread")
 
 
 def test_results_name_no_folder_of_this_machine(folder):
@@ -144,6 +146,8 @@ def test_the_page_is_self_contained_and_escapes_names(folder):
     assert "person_" in text
     assert "<img" not in text
     assert "tensorflow" in text
+    assert "5 identities, 15 images of val, 3 a person" in text
+    assert "frames a second on cpu (measured, 1 thread)" in text
 
 
 def test_photographs_are_on_the_page_only_when_asked_for(folder):

@@ -1,4 +1,4 @@
-"""`edgeface reproduce` and `edgeface report` as a user calls them: few photos, an adopted teacher of one block."""
+"""`edgeface reproduce` and `edgeface report` as a user calls them: few photos, adopted runs of random weights."""
 
 import json
 import os
@@ -19,7 +19,8 @@ from edgeface.data.synthetic import draw_faces
 from edgeface.files import sha256
 
 EDGEFACE = [sys.executable, "-c", "from edgeface.cli import main; main()"]
-SIZE = 32
+SIZE = 75
+"""The smallest that the teacher network sees."""
 RECIPE = """
 size = 32
 batch_size = 8
@@ -44,7 +45,7 @@ def faces(tmp_path_factory):
 
 
 def adopt(out, faces, plan, row):
-    """A run with one block and random weights at the place of a planned one, as if it had been trained elsewhere."""
+    """A run with random weights (a student: of one block) at the place of a planned one, as if trained elsewhere."""
     from edgeface.tensorflow_setup import quiet_tensorflow
 
     quiet_tensorflow()
@@ -52,14 +53,14 @@ def adopt(out, faces, plan, row):
     from edgeface.models import build_network
 
     planned, dataset = next(run for run in plan.runs if run.row == row), load_dataset(faces)
-    build = {"classes": len(dataset.identities), "size": SIZE, "blocks": [1, 0, 0, 0]}
-    build |= {} if planned.width is None else {"width": planned.width}
+    build = {"classes": len(dataset.identities), "size": SIZE}
+    build |= {} if planned.width is None else {"width": planned.width, "blocks": [1, 0, 0, 0]}
     folder = out / "runs" / planned.key
     folder.mkdir(parents=True)
-    build_network("squeezenext_23v5", build).save_weights(folder / "weights.h5")
+    build_network(planned.architecture, build).save_weights(folder / "weights.h5")
     (folder / "identities.txt").write_text("".join(f"{name}\n" for name in dataset.identities))
     shutil.copy(out / "recipes" / f"{planned.key}.toml", folder / "recipe.toml")
-    info = {"format": 1, "network": "squeezenext_23v5", "build": build, "seed": 0,
+    info = {"format": 1, "network": planned.architecture, "build": build, "seed": 0,
             "teacher": planned.teacher and {"run": planned.teacher}, "figures": {"finished": True},
             "face_input": default_face_input(dataset, SIZE).to_dict(),
             "dataset": {"path": str(faces), "hash": dataset.content_hash()}, "recipe": "mine",
@@ -72,7 +73,8 @@ def adopt(out, faces, plan, row):
 def test_adopted_runs_are_quantized_scored_measured_reported_and_nothing_is_done_twice(faces, tmp_path):
     out, recipe = tmp_path / "out", faces.parent / "quick.toml"
     options = ["--recipe", recipe, "--seeds", "1", "--qat-epochs", "1", "--out", out, "--only", "1.0-taught"]
-    settings = Settings("comparison", recipe, "quick", seeds=1, quantize=True, qat_epochs=1)
+    options += ["--set", f"size={SIZE}"]
+    settings = Settings("comparison", recipe, "quick", (f"size={SIZE}",), seeds=1, quantize=True, qat_epochs=1)
     plan = make_plan(settings, rows.comparison(), load_dataset(faces), out)
     teacher, student = (adopt(out, faces, plan, row) for row in ("teacher", "1.0-taught"))
     arguments = ["reproduce", "comparison", faces, *options, "--device", "cpu", "--json", "--quiet"]
