@@ -48,9 +48,9 @@ class Budget:
 
     clauses: tuple[Clause, ...]
 
-    def broken(self, facts: Mapping[str, float | None]) -> tuple[Clause, ...]:
-        """The limits that these facts do not hold."""
-        return tuple(clause for clause in self.clauses if clause.violation(facts) > 0)
+    def broken(self, facts: Mapping[str, float | None], slack: float = 0.0) -> tuple[Clause, ...]:
+        """The limits that these facts do not hold, by more than the share `slack` of each."""
+        return tuple(clause for clause in self.clauses if clause.violation(facts) > slack)
 
     def shape(self) -> Budget:
         """The limits that a network's shape alone decides, before anything is trained."""

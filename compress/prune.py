@@ -58,9 +58,8 @@ def prune(request: Request) -> Outcome:
     dataset = load_dataset(data)
     _check_images(request, first, dataset)
     _claim(request, first, dataset)
-    unfit = unfit_layers(load_model(first))
-    if unfit and not request.quiet:
-        sys.stderr.write(f"warning: {unfit[0]}\n")
+    for unfit in unfit_layers(load_model(first))[:1]:
+        sys.stderr.write(f"warning: {unfit}\n")
     source = first
     rounds = request.sparsity.rounds(request.rounds) if request.sparsity else request.rounds
     for number in range(1, rounds + 1):
@@ -158,7 +157,7 @@ def _round(request: Request, first: Run, source: Run, dataset: FaceDataset, fold
         (folder / "run.json").unlink(missing_ok=True)
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     if request.sparsity:
-        start = sparse_start(request, first, source, folder, place)
+        start = sparse_start(request, first, source, dataset, folder, place)
     elif resume and info is not None:
         shape = {name: info["build"][name] for name in SHAPE if name in info["build"]}
         start = Start(info["network"], shape, lambda learner, views: None, {})

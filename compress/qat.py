@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -33,6 +34,8 @@ from edgeface.train.teacher_cache import TeacherCache, augmented
 _KEY = 4
 """Sets this room's random numbers apart from those of the training stages 0, 1 and 2."""
 _HEAD_BATCH, _HEAD_BATCHES = 64, 32
+_RANGE_STEPS = 10
+"""Frozen epochs: steps after which the kernels' ranges are set anew, so that no growing weight is clipped for long."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +124,8 @@ def fine_tune(quantized: tf_keras.Model, lesson: Lesson, plan: Plan, *, quiet: b
             losses = {}
             frozen = epoch > plan.frozen_from
             if epoch:
-                losses = _epoch(lesson, plan, epoch - 1, steps[frozen], optimizer, bar)
+                after = functools.partial(set_kernel_ranges, quantized) if frozen else None
+                losses = _epoch(lesson, plan, epoch - 1, steps[frozen], optimizer, bar, after)
                 set_kernel_ranges(quantized)
                 set_input_range(quantized, lesson.face_input.value_range)
             logits = outputs_over(predictor, lesson.validation, lesson.face_input)["logits"]
@@ -142,26 +146,43 @@ def kept_epoch(rows: list[dict[str, Any]]) -> int:
     return max(row["epoch"] for row in rows if row["val_accuracy"] == best)
 
 
+def training_warnings(plan: Plan, rows: list[dict[str, Any]]) -> tuple[str, ...]:
+    """Sentences about training that froze nothing though it was asked to, or that gave nothing, so that nobody takes
+    calibration alone for it. `rows` are those of `fine_tune`, empty without training."""
+    if not rows:
+        return ()
+    said = []
+    if plan.frozen_share and plan.frozen_from == plan.epochs:
+        share = f"--frozen {plan.frozen_share:g} of --epochs {plan.epochs}"
+        said.append(f"{share} rounds to no epoch at all: BatchNorm was never fixed; give more of either")
+    if not kept_epoch(rows):
+        best = max(row["val_accuracy"] for row in rows[1:])
+        said.append(
+            f"none of the {len(rows) - 1} epochs of int8 training was better than the network before them "
+            f"({100 * best:.2f} against {100 * rows[0]['val_accuracy']:.2f} %), which was kept"
+        )
+    return tuple(said)
+
+
 def fitted_head(model: tf_keras.Model, teacher_model: tf_keras.Model, lesson: Lesson) -> DistillationHead:
-    """The two training-only layers, fitted to the trained student so that their errors say something from step 1.
+    """The two training-only layers, fitted to the trained student so that their errors say something from step 1. The
+    teacher's answers are those stored for the lesson, or, when it has none, asked for.
 
     The projection is the ridge regression from the student's pre-logits to the teacher's on part of the first view of
     the training images; the logits over it are the teacher's own last layer. Random ones, as training starts with,
     would push a trained network around while they learn.
     """
-    if lesson.teacher is None:
-        raise ValueError("a head is fitted to a teacher")
     stage, count = lesson.stage, len(lesson.train)
     table = view_table(count, lesson.recipe.augmentation, stage, 0, 0)
-    answers = lesson.teacher(stage, 0)[0]
-    predictor = make_predictor(model)
+    answers = lesson.teacher(stage, 0)[0] if lesson.teacher else None
+    predictor, asked = make_predictor(model), make_predictor(teacher_model)
     parts = -(-count // _HEAD_BATCH)
     ours, theirs = [], []
     for start in range(min(parts, _HEAD_BATCHES)):
         part = slice(start, None, parts)
         images = augmented(lesson.train, table, stage, lesson.face_input, part)
         ours.append(predictor(images)["embedding"].numpy())
-        theirs.append(np.asarray(answers[part], np.float32))
+        theirs.append(np.asarray(asked(images)["embedding"] if answers is None else answers[part], np.float32))
     kernel, bias = _ridge(np.concatenate(ours), np.concatenate(theirs))
     head = DistillationHead(kernel.shape[1], model.output["logits"].shape[-1])
     head(tf.zeros((1, kernel.shape[0])))
@@ -188,8 +209,9 @@ def _epoch(
     step: Callable[[dict[str, tf.Tensor]], dict[str, tf.Tensor]],
     optimizer: tf_keras.optimizers.Optimizer,
     bar: Bar,
+    set_ranges: Callable[[], None] | None,
 ) -> dict[str, float]:
-    """One pass over the training images. Returns the mean of every loss."""
+    """One pass over the training images, with `set_ranges` every few steps. Returns the mean of every loss."""
     sums: dict[str, float] = {}
     for number, batch in enumerate(lesson.batches(epoch), 1):
         done = epoch * lesson.steps + number - 1
@@ -197,6 +219,8 @@ def _epoch(
         optimizer.learning_rate = plan.learning_rate * 0.5 * (1 + math.cos(math.pi * share))
         for name, value in step(batch).items():
             sums[name] = sums.get(name, 0.0) + float(value)
+        if set_ranges is not None and number % _RANGE_STEPS == 0:
+            set_ranges()
         if not math.isfinite(sums["loss"]):
             raise RunError(f"the loss is no longer finite in epoch {epoch + 1}; lower --learning-rate")
         named = " ".join(f"{name} {total / number:.3f}" for name, total in sums.items())

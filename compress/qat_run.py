@@ -15,8 +15,12 @@ import tf_keras
 from edgeface.compress.chain import run_chain
 from edgeface.compress.qat_model import Ranges, activation_ranges, plain_weights
 from edgeface.errors import RunError
+from edgeface.face_input import FaceInput
 from edgeface.files import atomic_folder, sha256, write_json
+from edgeface.metrics import top_k
 from edgeface.run import Run
+from edgeface.train.batches import Images
+from edgeface.train.evaluate import make_predictor, outputs_over
 
 
 @dataclass(frozen=True)
@@ -46,21 +50,30 @@ def stored(run: Run) -> Stored | None:
         raise RunError(f"{run.path / 'run.json'}: its quantization is damaged ({error!r}); train it again") from None
 
 
+def figures_of(
+    training: list[dict[str, Any]], quantized: tf_keras.Model, validation: Images, face_input: FaceInput
+) -> dict[str, Any]:
+    """The figures of a run to save: those of the epoch that was kept, measured now when nothing was trained."""
+    if training:
+        best = max(training, key=lambda row: (row["val_accuracy"], row["epoch"]))
+        found = {"val_accuracy": best["val_accuracy"], "epoch": best["epoch"]}
+    else:
+        logits = outputs_over(make_predictor(quantized), validation, face_input)["logits"]
+        found = {"val_accuracy": top_k(logits, validation.labels)}
+    return {"finished": True, "validation_images": len(validation), **found}
+
+
 def save(
     folder: Path,
     run: Run,
     quantized: tf_keras.Model,
     model: tf_keras.Model,
     kept: Stored,
-    training: list[dict[str, Any]],
+    figures: dict[str, Any],
 ) -> None:
     """Write the run. `model` is the float network that `quantized` was made from; it is left as it is."""
     plain = tf_keras.models.clone_model(model)
     plain_weights(quantized, plain)
-    figures = {"finished": True}
-    if training:
-        best = max(training, key=lambda row: (row["val_accuracy"], row["epoch"]))
-        figures |= {"val_accuracy": best["val_accuracy"], "epoch": best["epoch"]}
     with atomic_folder(folder) as temporary:
         plain.save_weights(str(temporary / "weights.h5"), save_format="h5")
         for name in ("recipe.toml", "identities.txt"):

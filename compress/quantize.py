@@ -17,7 +17,7 @@ from edgeface.compress.audit import audit
 from edgeface.compress.export import INTEGER_MODES, check_options, to_tflite
 from edgeface.compress.float_layers import resolve
 from edgeface.compress.goal import MeasureFps
-from edgeface.compress.qat import Plan, fine_tune, kept_epoch
+from edgeface.compress.qat import Plan, fine_tune, kept_epoch, training_warnings
 from edgeface.compress.qat_model import check_quantizable, fake_quantized
 from edgeface.compress.teaching import lesson
 from edgeface.data.dataset import FaceDataset
@@ -101,7 +101,6 @@ class _Converted:
 
     model: bytes
     training: list[dict[str, Any]]
-    float_layers: tuple[str, ...]
     teaching: dict[str, Any]
 
 
@@ -123,37 +122,40 @@ def quantize(request: Request) -> Outcome:
 
     Raises UsageError, RunError, DataError or StorageError; see their messages. See `check_gate` for a limit.
     """
-    _check(request)
+    run = check_request(request)
     clock = _Clock()
-    run = open_run(request.run)
     out = request.out or Path("bundles") / f"{run.path.resolve().name}-{request.mode}"
     check_out(out)
-    _check_trained(request, run)
     dataset = dataset_of(run, request.data)
     tf_keras.utils.set_random_seed(request.seed)
     model = load_model(run)
+    float_layers: tuple[str, ...] = ()
     if request.mode == "qat":
         check_quantizable(model)
+        stored = qat_run.stored(run)
+        float_layers = stored.float_layers if stored else resolve(model, request.float_layers, request.sensitivity)
     train = load_split(dataset, "train", run.face_input, strict=request.strict) if _needs_training(request) else None
     validation = load_split(dataset, "val", run.face_input, strict=request.strict)
     clock.lap("loading")
     reference = outputs_over(make_predictor(model), validation, run.face_input)
     clock.lap("float network")
-    converted = _convert(request, run, model, train, validation, clock)
+    converted = _convert(request, run, model, float_layers, train, validation, clock)
     work = bundling.Work(
-        run, model, dataset, validation, reference, request.mode, request.threads, converted.float_layers, request.fps
+        run, model, dataset, validation, reference, request.mode, request.threads, float_layers, request.fps
     )
     checked = None if train is None else bundling.calibration_check(work, train, request.calibration, request.seed)
     if checked is not None:
         clock.lap("checking calibration")
-    measured = bundling.write(work, converted.model, out, _settings(request, train, converted), request.note)
+    measured = bundling.write(
+        work, converted.model, out, _settings(request, train, float_layers, converted), request.note
+    )
     clock.lap("measuring")
     found = audit(converted.model)
     return Outcome(
         out, request.mode, request.io, len(converted.model), len(validation), **measured, operators=found.operators,
         training=converted.training, seconds=clock.seconds,
-        warnings=(*bundling.warnings(work, found, checked), *_in_vain(converted.training)),
-        float_layers=converted.float_layers, calibration=None if checked is None else asdict(checked),
+        warnings=(*bundling.warnings(work, found, checked), *training_warnings(request.plan, converted.training)),
+        float_layers=float_layers, calibration=None if checked is None else asdict(checked),
         run=request.save_run,
     )  # fmt: skip
 
@@ -174,6 +176,14 @@ def dataset_of(run: Run, data: Path | None) -> FaceDataset:
     if data is None and not (run.dataset.get("path") and path.is_dir()):
         raise DataError(f"{run.path}: its dataset {str(path)!r} is not there; give the folder with --data")
     return load_dataset(path).relabelled(run.identities)
+
+
+def check_request(request: Request) -> Run:
+    """Open the run and refuse, before anything is loaded or made, what does not fit it. Raises UsageError, RunError."""
+    _check(request)
+    run = open_run(request.run)
+    _check_trained(request, run)
+    return run
 
 
 def _check(request: Request) -> None:
@@ -228,17 +238,22 @@ def _needs_training(request: Request) -> bool:
 
 
 def _convert(
-    request: Request, run: Run, model: tf_keras.Model, train: Images | None, validation: Images, clock: _Clock
+    request: Request,
+    run: Run,
+    model: tf_keras.Model,
+    float_layers: tuple[str, ...],
+    train: Images | None,
+    validation: Images,
+    clock: _Clock,
 ) -> _Converted:
     samples = None
     if train is not None:
         chosen = calibration.choose(train.labels, request.calibration, request.seed)
         samples = calibration.samples(train.images[chosen], run.face_input)
-    source, training, float_layers, teaching = model, [], (), _teaching(request)
+    source, training, teaching = model, [], _teaching(request)
     if request.mode == "qat" and train is not None and samples is not None:
         stored = qat_run.stored(run)
         teaching = stored.teaching if stored and not request.plan.epochs else teaching
-        float_layers = stored.float_layers if stored else resolve(model, request.float_layers, request.sensitivity)
         source = fake_quantized(
             model, samples, run.face_input.value_range,
             float_layers=float_layers, ranges=stored.ranges if stored else None,
@@ -253,10 +268,11 @@ def _convert(
             clock.lap("training")
         if request.save_run is not None:
             kept = qat_run.Stored.of(source, float_layers, teaching)
-            qat_run.save(request.save_run, run, source, model, kept, training)
+            figures = qat_run.figures_of(training, source, validation, run.face_input)
+            qat_run.save(request.save_run, run, source, model, kept, figures)
     model_bytes = to_tflite(source, request.mode, io=request.io, calibration=samples)
     clock.lap("converting")
-    return _Converted(model_bytes, training, float_layers, teaching)
+    return _Converted(model_bytes, training, teaching)
 
 
 def _teaching(request: Request) -> dict[str, Any]:
@@ -265,25 +281,16 @@ def _teaching(request: Request) -> dict[str, Any]:
     return {**asdict(request.plan), "teacher": teacher, "self_distill": request.self_distill}
 
 
-def _settings(request: Request, train: Images | None, converted: _Converted) -> dict[str, Any]:
+def _settings(
+    request: Request, train: Images | None, float_layers: tuple[str, ...], converted: _Converted
+) -> dict[str, Any]:
     """The bundle's account of its quantization."""
     settings: dict[str, Any] = {"mode": request.mode, "io": request.io, "seed": request.seed}
     if train is not None:
         settings["calibration_images"] = min(request.calibration, len(train))
     if request.mode == "qat":
         settings |= converted.teaching
-        settings["float_layers"] = " ".join(converted.float_layers)
+        settings["float_layers"] = " ".join(float_layers)
         if converted.training:
             settings["kept_epoch"] = kept_epoch(converted.training)
     return settings
-
-
-def _in_vain(training: list[dict[str, Any]]) -> tuple[str, ...]:
-    """A warning when int8 training gave nothing, so that nobody takes calibration alone for it."""
-    if not training or kept_epoch(training):
-        return ()
-    best = max(row["val_accuracy"] for row in training[1:])
-    return (
-        f"none of the {len(training) - 1} epochs of int8 training was better than the network before them "
-        f"({100 * best:.2f} against {100 * training[0]['val_accuracy']:.2f} %), which was kept",
-    )

@@ -2,71 +2,31 @@
 
 from __future__ import annotations
 
-import json
-import sys
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+import math
+from dataclasses import asdict
 from typing import Any
 
-from edgeface.bundle import open_bundle, store_thresholds, write_bundle
 from edgeface.compress import calibration
 from edgeface.compress.budget import Budget
-from edgeface.compress.goal import Goal, MeasureFps
 from edgeface.compress.pareto import draw, pareto_front
 from edgeface.compress.preflight import unfit_layers
-from edgeface.compress.prune import Request as PruneRequest
-from edgeface.compress.prune import prune
-from edgeface.compress.qat import Plan
-from edgeface.compress.quantize import Request as QuantizeRequest
-from edgeface.compress.quantize import check_out, dataset_of, quantize
+from edgeface.compress.quantize import check_out, dataset_of
 from edgeface.compress.shapes import measure_shapes
+from edgeface.compress.tries import MODES, Request, made, outcome_of, read_json, try_name, write_chosen
 from edgeface.errors import GateFailed, UsageError
 from edgeface.files import write_json
 from edgeface.models import load_model
-from edgeface.recipe import load_recipe
 from edgeface.run import open_run
-from edgeface.train.recipes import recipe_path
 from edgeface.train.session import load_split
 
+__all__ = ["Request", "check_fits", "search"]
+
 FORMAT, VERSION = "edgeface-compress", 1
-KEEPS = (1.0, 0.8, 0.6, 0.4, 0.25)
-MODES = ("int8", "qat")
 HOPE = 3.0
-"""Points of accuracy over the budget's drop beyond which neither training for int8 nor harder pruning is tried."""
-
-
-@dataclass(frozen=True)
-class Request:
-    """What the user asked for. `work` is the folder of the tries, `keeps` shares of the MACs, the first 1.0; pruning
-    takes `rounds` of `epochs` of fine-tuning, `plan` is that of training for int8. `everything` tries what is left
-    after the first fit. `fps` measures bundles side by side with `fps_threads`; `threads` run the validation images."""
-
-    run: Path
-    budget: Budget
-    out: Path
-    work: Path
-    fps: MeasureFps
-    teacher: Path | None = None
-    data: Path | None = None
-    keeps: tuple[float, ...] = KEEPS
-    modes: tuple[str, ...] = MODES
-    epochs: int = 6
-    rounds: int = 4
-    plan: Plan = field(default_factory=Plan)
-    calibration: int = calibration.DEFAULT
-    align: int = 8
-    everything: bool = False
-    seed: int = 0
-    threads: int = 2
-    fps_threads: int = 1
-    note: str = ""
-    device: str = "cpu"
-    quiet: bool = False
-
-    def say(self, text: str) -> None:
-        """A line of progress for people."""
-        if not self.quiet:
-            sys.stderr.write(f"{text}\n")
+"""Points of accuracy that a pruned network may lose over the budget's drop; beyond, neither training for int8 nor
+harder pruning is tried. The run as it is may lose more: training for int8 is there to mend that."""
+SLACK = 0.05
+"""A shape breaks a limit when it does so by more than this share: a network pruned in rounds differs a bit from it."""
 
 
 def search(request: Request) -> dict[str, Any]:
@@ -99,7 +59,7 @@ def search(request: Request) -> dict[str, Any]:
         "bundle": None if chosen is None else str(request.out),
     }
     if chosen is not None:
-        _write_chosen(request, chosen)
+        write_chosen(request, chosen)
     write_json(request.work / "search.json", result)
     draw(tries, result["chosen"], request.work / "front.png", request.device)
     return result
@@ -116,9 +76,11 @@ def check_fits(result: dict[str, Any], budget: Budget) -> None:
 
 
 def _nearest(tries: list[dict[str, Any]], budget: Budget) -> dict[str, Any]:
-    """The try that breaks the budget least: of those that were trained, or of all by shape when no shape holds it."""
+    """The try that breaks the budget least: of those that were trained, or of all by shape when no shape holds it.
+    The first is made in any case; the others were trained because their shapes held the budget."""
     shape = budget.shape()
-    trained = [row for row in tries if row["accuracy"] is not None and not shape.broken(row)]
+    first = tries[:1] if not shape.broken(tries[0]) else []
+    trained = [row for row in (*first, *tries[1:]) if row["accuracy"] is not None]
     if trained:
         return min(trained, key=lambda row: (budget.distance(row), -row["keep"], row["mode"]))
     possible = [row for row in tries if not row["problem"]]
@@ -165,7 +127,7 @@ def _claim(request: Request) -> None:
     if not place.exists():
         write_json(place, settings)
         return
-    known = _read(place)
+    known = read_json(place)
     changed = sorted(key for key in settings if known.get(key) != settings[key])
     if changed:
         raise UsageError(
@@ -178,7 +140,7 @@ def _shapes(request: Request) -> list[dict[str, Any]]:
     """The shapes' figures, from disk where they were measured before."""
     place = request.work / "shapes.json"
     if place.exists():
-        known = _read(place)
+        known = read_json(place)
         same = known.get("threads", request.fps_threads) == request.fps_threads
         if same and [shape["keep"] for shape in known["shapes"]] == list(request.keeps):
             return known["shapes"]
@@ -196,104 +158,43 @@ def _shapes(request: Request) -> list[dict[str, Any]]:
 
 def _blank(request: Request, shape: dict[str, Any], mode: str) -> dict[str, Any]:
     """A try that has not been made: the figures of its shape."""
-    name = f"keep-{shape['keep']:g}-{mode}"
-    return {"try": name, "mode": mode, **shape, "accuracy": None, "drop": None, "cosine": None, "verdict": ""}
+    return {
+        "try": try_name(shape["keep"], mode),
+        "mode": mode,
+        **shape,
+        "accuracy": None,
+        "drop": None,
+        "cosine": None,
+        "verdict": "",
+    }
 
 
 def _decide(request: Request, tries: list[dict[str, Any]]) -> None:
     """Make the tries in order of promise, the mildest first, and write a verdict on each."""
     limit = request.budget.limit("drop")
     floor = request.budget.limit("accuracy")
-    reference = _reference(request, tries[0])
+    reference = outcome_of(request, tries[0])["float_accuracy"]  # of the run, that drops are counted from
     if floor is not None:
         limit = min(limit if limit is not None else 100.0, 100 * (reference - floor))
     stop, lost = "", dict[float, float]()
     for row in tries:
-        broken = request.budget.shape().broken(row)
+        broken = request.budget.shape().broken(row, SLACK)
+        most = limit + HOPE if limit is not None and row["keep"] < 1.0 else math.inf
         if row["problem"]:
             row["verdict"] = f"cannot be made: {row['problem']}"
         elif row is not tries[0] and broken:
             row["verdict"] = f"not trained: breaks {', '.join(clause.text for clause in broken)}"
         elif row is not tries[0] and stop:
             row["verdict"] = f"not tried: {stop}"
-        elif limit is not None and lost.get(row["keep"], 0.0) > limit + HOPE:
+        elif lost.get(row["keep"], 0.0) > most:
             row["verdict"] = f"not tried: int8 lost {lost[row['keep']]:.1f} points"
             stop = f"keep-{row['keep']:g}-int8 lost {lost[row['keep']]:.1f} points already"
         else:
-            row |= _made(request, row, reference)
+            row |= made(request, row, reference)
             missed = request.budget.broken(row)
             row["verdict"] = f"breaks {', '.join(clause.text for clause in missed)}" if missed else "fits"
             lost[row["keep"]] = min(lost.get(row["keep"], 100.0), row["drop"])
             if not missed and not request.everything:
                 stop = f"{row['try']} fits"
-            elif limit is not None and row["mode"] == request.modes[-1] and lost[row["keep"]] > limit + HOPE:
+            elif row["mode"] == request.modes[-1] and lost[row["keep"]] > most:
                 stop = f"{row['try']} lost {lost[row['keep']]:.1f} points already"
-
-
-def _reference(request: Request, first: dict[str, Any]) -> float:
-    """The accuracy of the run in float, that drops are counted from. The first try measures it."""
-    return _outcome(request, first)["float_accuracy"]
-
-
-def _made(request: Request, row: dict[str, Any], reference: float) -> dict[str, Any]:
-    """The figures that only the finished try has."""
-    outcome = _outcome(request, row)
-    figures = {name: outcome[name] for name in ("accuracy", "cosine", "macs")}
-    return {**figures, "size": outcome["bytes"], "drop": 100 * (reference - outcome["accuracy"])}
-
-
-def _outcome(request: Request, row: dict[str, Any]) -> dict[str, Any]:
-    """What `quantize` gave for a try, from disk where it was made before."""
-    place = request.work / f"{row['try']}.json"
-    if place.exists():
-        return _read(place)
-    run = request.run if row["keep"] == 1.0 else _pruned(request, row["keep"])
-    request.say(f"{row['try']}: quantizing and measuring")
-    qat = row["mode"] == "qat"
-    outcome = quantize(
-        QuantizeRequest(
-            run, row["mode"], data=request.data, teacher=request.teacher if qat else None,
-            out=request.work / row["try"], calibration=request.calibration, plan=request.plan, seed=request.seed,
-            threads=request.threads, note=request.note, quiet=request.quiet,
-        )
-    )  # fmt: skip
-    found = {**outcome.to_dict(), "macs": outcome.chain[-1]["macs"]}
-    write_json(place, found)
-    return found
-
-
-def _pruned(request: Request, keep: float) -> Path:
-    """The run pruned to this share of its MACs, finished or gone on with. Ctrl-C stops the search, too."""
-    request.say(f"keep-{keep:g}: pruning and fine-tuning")
-    base = load_recipe(open_run(request.run).recipe, "student")
-    recipe = load_recipe(recipe_path("prune")[0], "student", [f"stage1.epochs={request.epochs}"], base)
-    outcome = prune(
-        PruneRequest(
-            request.run, request.work / f"keep-{keep:g}", recipe, "prune", Goal("macs", keep), data=request.data,
-            teacher=request.teacher, rounds=request.rounds, align=request.align, seed=request.seed,
-            quiet=request.quiet,
-        )
-    )  # fmt: skip
-    if outcome.stopped:
-        raise KeyboardInterrupt
-    return outcome.run
-
-
-def _write_chosen(request: Request, row: dict[str, Any]) -> None:
-    """The chosen try's bundle at the place asked for, with the measured fps in its chain and card."""
-    tried = open_bundle(request.work / row["try"])
-    chain = [*tried.chain[:-1], {**tried.chain[-1], "name": request.out.name, "fps": row["fps"]}]
-    budget = ", ".join(clause.text for clause in request.budget.clauses)
-    write_bundle(
-        request.out, tried.read_model(), tried.labels, tried.face_input, tried.mode,
-        accuracy=tried.accuracy, source={**tried.source, "budget": budget}, note=request.note or tried.note,
-        chain=chain,
-    )  # fmt: skip
-    store_thresholds(request.out, tried.thresholds)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path}: cannot be read ({error}); remove it and start again") from None

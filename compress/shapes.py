@@ -34,9 +34,10 @@ def measure_shapes(
 ) -> list[dict[str, Any]]:
     """`keep`, `macs`, `size` (bytes in int8), `fps` and `speedup` (to the first) for each share of MACs to keep.
 
-    The networks are pruned by BatchNorm's scales and exported in int8 without training; their speed is measured in one
-    run, and does not depend on the weights. `problem` is None, or says why a share is out of reach; then the figures
-    are None. The first of `keeps` must be 1.0.
+    The networks are pruned at once, by BatchNorm's scales, and exported in int8 without training; their speed is
+    measured in one run. Pruning in rounds may leave other channels, so these are estimates that tell what is worth
+    training; only the first of `keeps`, which must be 1.0, is the network itself. `problem` is None, or says why a
+    share is out of reach; then the figures are None.
     """
     rows: list[dict[str, Any]] = []
     bundles: list[Path] = []

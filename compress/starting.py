@@ -63,7 +63,8 @@ def narrow_start(request: Request, first: Run, source: Run, dataset: FaceDataset
     weights = smaller.get_weights()
     facts = {"pruning": pruning, "chain": _chain_of(first, "pruned", folder, smaller)}
     shape = {name: build[name] for name in SHAPE if name in build}
-    return Start(source.network, shape, _preparing(request, lambda learner: learner.model.set_weights(weights)), facts)
+    prepare = _preparing(request, source, images, lambda learner: learner.model.set_weights(weights))
+    return Start(source.network, shape, prepare, facts)
 
 
 def _narrow(
@@ -94,7 +95,7 @@ def _narrow(
     return *narrow(share ** (number / rounds)), facts
 
 
-def sparse_start(request: Request, first: Run, source: Run, folder: Path, place: Place) -> Start:
+def sparse_start(request: Request, first: Run, source: Run, dataset: FaceDataset, folder: Path, place: Place) -> Start:
     """The network of the last round with more of its weights zero; they are held there after every step."""
     sparsity, (number, rounds) = request.sparsity, place
     if sparsity is None:
@@ -111,18 +112,22 @@ def sparse_start(request: Request, first: Run, source: Run, folder: Path, place:
         "chain": _chain_of(first, sparsity.title, folder, model),
     }
     shape = {name: source.build[name] for name in SHAPE if name in source.build}
-    return Start(source.network, shape, _preparing(request, put), facts)
+    images = load_split(dataset, "train", source.face_input, strict=request.strict)
+    return Start(source.network, shape, _preparing(request, source, images, put), facts)
 
 
 def _preparing(
-    request: Request, put: Callable[[Learner], Callable[[], None] | None]
+    request: Request, source: Run, images: Images, put: Callable[[Learner], Callable[[], None] | None]
 ) -> Callable[[Learner, TeacherCache | None], Callable[[], None] | None]:
+    """Put the weights in, and fit the training-only layers to the learner's network, so that the teacher's lessons,
+    stored or live, make sense from step 1."""
+
     def prepare(learner: Learner, views: TeacherCache | None) -> Callable[[], None] | None:
         after_step = put(learner)
-        for average, weight in zip(learner.averages or (), learner.model.weights, strict=False):
-            average.assign(weight)  # they were made of the random weights before these
-        if views is not None:
-            _fit_head(learner, views, request.recipe)
+        teacher = learner.teacher if views is None else views.model
+        if teacher is not None and learner.distillation_head is not None:
+            lesson = Lesson(images, images, source.face_input, request.recipe, teacher=views)
+            learner.distillation_head.set_weights(fitted_head(learner.model, teacher, lesson).get_weights())
         return after_step
 
     return prepare
@@ -138,11 +143,3 @@ def _chain_of(first: Run, step: str, folder: Path, model: tf_keras.Model) -> lis
         "bytes": weight_bytes(model)[0],
     }
     return [*run_chain(first, load_model(first)), {name: own.get(name) for name in FIELDS}]
-
-
-def _fit_head(learner: Learner, views: TeacherCache, recipe: Recipe) -> None:
-    """Fit the training-only layers to the learner's network, so that the teacher's lessons make sense from step 1."""
-    if learner.distillation_head is not None:
-        lesson = Lesson(views.data, views.data, views.run.face_input, recipe, teacher=views)
-        fitted = fitted_head(learner.model, views.model, lesson)
-        learner.distillation_head.set_weights(fitted.get_weights())

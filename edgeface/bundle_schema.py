@@ -20,6 +20,8 @@ SMALLEST_COUNT = 3
 """Rule of three: with N pairs and no error seen the rate may still be 3/N (95 %), so no rate under that is stated."""
 LARGEST_SIZE = 4096
 """Pixels a side of the network's input: far more than any face recogniser takes."""
+BUILD_DEPTH = 5
+"""Lists within tables within lists... in the arguments of a network of the chain: a width list needs 4."""
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 _HASH = re.compile(r"[0-9a-f]{64}")
 
@@ -187,7 +189,21 @@ def _chain(chain: Any) -> None:
             value = _field(step, key)
             if value is not None and not (_is_number(value) and value >= 0):
                 raise _Wrong(f"chain {key!r} should be empty or a number from 0 on")
-        _plain(step, "chain", depth=1)
+        _arguments(step.get("build"))
+        _plain({key: value for key, value in step.items() if key != "build"}, "chain", depth=1)
+
+
+def _arguments(build: Any) -> None:
+    """Nothing, or a network's arguments by name: plain values, and lists and tables of them."""
+    if build is not None and not isinstance(build, dict):
+        raise _Wrong("chain 'build' should be empty or a table")
+    values = [(build or {}, 0)]
+    while values:
+        value, depth = values.pop()
+        if isinstance(value, (dict, list)) and depth <= BUILD_DEPTH:
+            values += [(entry, depth + 1) for entry in (value.values() if isinstance(value, dict) else value)]
+        else:
+            _plain(value, "chain 'build'", depth=0)
 
 
 def _plain(value: Any, what: str, depth: int) -> None:

@@ -99,7 +99,7 @@ def chain_table(chain: Sequence[dict[str, Any]]) -> str:
         return ""
     lines = ["", "| step | from | top-1 | million MACs | MB | fps |", "|---|---|---:|---:|---:|---:|"]
     lines += ["| " + " | ".join(chain_cells(step)) + " |" for step in chain]
-    return "\n".join([*lines, "", "MB: the weights as float32, or the .tflite file."])
+    return "\n".join([*lines, "", "MB and fps: of the network as float32, or of the .tflite file."])
 
 
 def chain_cells(step: dict[str, Any]) -> tuple[str, ...]:

@@ -56,6 +56,11 @@ class Learner(tf.Module):
         self.optimizer = make_optimizer(recipe, self.weights_to_train)
 
     @property
+    def teacher(self) -> tf_keras.Model | None:
+        """The live, frozen teacher, None where there is none or its outputs are stored."""
+        return self._teacher[0]
+
+    @property
     def weights_to_train(self) -> list[tf.Variable]:
         """The network's trainable weights and those of the training-only heads."""
         weights = self.model.trainable_weights + self.triplet_head.trainable_weights
@@ -65,8 +70,7 @@ class Learner(tf.Module):
         """The teacher's outputs for a batch: stored ones, or those of the live teacher, or None."""
         if "teacher_logits" in batch:
             return {"embedding": batch["teacher_embedding"], "logits": batch["teacher_logits"]}
-        teacher = self._teacher[0]
-        return None if teacher is None else teacher(batch["image"], training=False)
+        return None if self.teacher is None else self.teacher(batch["image"], training=False)
 
     def losses(self, stage: Stage, batch: Batch, outputs: Batch) -> dict[str, tf.Tensor]:
         """The stage's weighted losses by name. Their plain sum is what is minimised."""

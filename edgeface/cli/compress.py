@@ -10,6 +10,9 @@ import typer
 from edgeface.cli.common import Json, Quiet, command, note, print_json
 
 Teacher = Annotated[Path | None, typer.Option(help="Run of the teacher; it teaches every try.", metavar="RUN")]
+Seed = Annotated[
+    int, typer.Option(help="Seed of everything but the views that a teacher sees: they always use seed 0.", min=0)
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -31,10 +34,10 @@ def compress(
     rounds: Annotated[int, typer.Option(help="Rounds of pruning and fine-tuning.")] = 4,
     epochs: Annotated[int, typer.Option(help="Epochs of fine-tuning in a round.")] = 6,
     qat_epochs: Annotated[int, typer.Option(help="Epochs of training for int8.")] = 5,
-    align: Annotated[int, typer.Option(help="Widths are multiples of this.", min=1)] = 8,
+    align: Annotated[int, typer.Option(help="Widths that shrink do so to multiples of this.", min=1)] = 8,
     everything: Annotated[bool, typer.Option("--all", help="Go on after the first fit, for the whole front.")] = False,
     about: Annotated[str, typer.Option("--note", help="Text for the model card, such as limits of the data.")] = "",
-    seed: Annotated[int, typer.Option(help="Seed of everything.", min=0)] = 0,
+    seed: Seed = 0,
     threads: Annotated[int, typer.Option(help="Threads that fps is measured with.", min=1)] = 1,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -42,8 +45,9 @@ def compress(
     """Prune and quantize until a budget is met, measuring every try; write the best bundle that fits.
 
     Limits: size<=600KB (the .tflite file), drop<=1.0 (points of accuracy lost to RUN), accuracy>=85, macs<=40M,
-    fps>=30, fps>=1.5x (times RUN's own int8 model). Size and speed are measured before anything is trained, and what
-    breaks them is not trained. Stopped, it goes on when it is started again. Exit 1 when nothing fits.
+    fps>=30, fps>=1.5x (times RUN's own int8 model). Size and speed are estimated before anything is trained, and what
+    breaks them by more than 5 % is not trained; every finished try is measured and judged exactly. Stopped, it goes
+    on when it is started again. Exit 1 when nothing fits.
 
     Examples:
 

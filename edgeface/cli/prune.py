@@ -35,7 +35,7 @@ def prune(
     out: Annotated[Path | None, typer.Option(help="New run; by default RUN-pruned or RUN-sparse beside RUN.")] = None,
     importance: Annotated[str, typer.Option(help="taylor, bn or magnitude: what tells which channels go.")] = "taylor",
     rounds: Annotated[int, typer.Option(help="Rounds of pruning, each with fine-tuning.", min=1)] = 4,
-    align: Annotated[int, typer.Option(help="Widths end on multiples of this; 1 is any.", min=1)] = 8,
+    align: Annotated[int, typer.Option(help="Widths that shrink do so to multiples of this; 1 is any.", min=1)] = 8,
     recipe: Annotated[str, typer.Option(help="Recipe of one round: shipped, or a TOML file.")] = "prune",
     overrides: Set = None,
     device: Annotated[str, typer.Option(help="Where --speedup counts; cpu is this machine.")] = "cpu",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -47,7 +48,7 @@ def quantize(
     float_layers: FloatLayers = "",
     sensitivity: SensitivityFile = None,
     save_run: SaveRun = None,
-    fps: Annotated[bool, typer.Option("--fps", help="Measure fps before and after, for the card's chain.")] = False,
+    fps: Annotated[bool, typer.Option("--fps", help="Measure the fps of every step of the card's chain.")] = False,
     out: Annotated[Path | None, typer.Option(help="The bundle's folder; by default bundles/RUN-MODE.")] = None,
     about: Annotated[str, typer.Option("--note", help="Text for the model card, such as limits of the data.")] = "",
     seed: Annotated[int, typer.Option(help="Chooses calibration images, order and augmentation.", min=0)] = 0,
@@ -75,21 +76,22 @@ def quantize(
     quiet_tensorflow()
     from edgeface.cli.measuring import fps_of_bundles
     from edgeface.compress.qat import Plan
-    from edgeface.compress.quantize import Request, check_gate
+    from edgeface.compress.quantize import Request, check_gate, check_request
     from edgeface.compress.quantize import quantize as convert
     from edgeface.errors import UsageError
 
     auto = mode == "qat" and "auto" in [word.strip() for word in float_layers.split(",")]
     if sensitivity is not None and not auto:
         raise UsageError("--sensitivity is what --mode qat --float-layers auto reads; give both, or leave it out")
-    audit = _audit(run, data, sensitivity, seed, quiet or as_json) if auto else None
     plan = Plan(epochs=epochs, learning_rate=learning_rate, frozen_share=frozen)
-    outcome = convert(
-        Request(
-            run, mode, io, data, teacher, out, calibration, plan, seed, threads, about, strict, quiet or as_json,
-            self_distill, float_layers, audit, save_run, fps_of_bundles if fps else None,
-        )
+    request = Request(
+        run, mode, io, data, teacher, out, calibration, plan, seed, threads, about, strict, quiet or as_json,
+        self_distill, float_layers, None, save_run, fps_of_bundles if fps else None,
     )  # fmt: skip
+    if auto:
+        check_request(request)  # an audit takes minutes
+        request = replace(request, sensitivity=_audit(run, data, sensitivity, seed, quiet or as_json))
+    outcome = convert(request)
     if as_json:
         print_json({**outcome.to_dict(), "max_drop": max_drop})
     else:

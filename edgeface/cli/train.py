@@ -152,6 +152,21 @@ def speed(
         print(f"cached teacher outputs make a step {result['cached_over_live']:.2f} times as fast as a live teacher")
 
 
+def _warn_of_unfit(network: str, size: int) -> None:
+    """Name the first layer of a student that cannot be trained for int8 later on, before time goes into training it."""
+    import tf_keras
+
+    from edgeface.compress.preflight import unfit_layers
+    from edgeface.models import build_network
+    from edgeface.train.session import STUDENTS
+
+    if network not in STUDENTS:  # training refuses it
+        return
+    for unfit in unfit_layers(build_network(network, {"classes": 2, "size": size}))[:1]:
+        note(f"warning: {unfit}")
+    tf_keras.backend.clear_session()
+
+
 def _train(
     role: str, data: Path, out: Path, init: Path | None, options: dict[str, Any], request: dict[str, Any], as_json: bool
 ) -> None:
@@ -173,6 +188,8 @@ def _train(
 
     if init:
         request["start"] = warm_start(init, data, teacher=role == "teacher")
+    if role == "student":
+        _warn_of_unfit(request["start"].network if init else request["network"], recipe.size)
     outcome = train(Request(data=data, out=out, recipe=recipe, recipe_name=name, **request))
     if as_json:
         print_json({"run": str(outcome.run), "stopped": outcome.stopped, **outcome.figures})

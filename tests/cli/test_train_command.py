@@ -132,6 +132,14 @@ def test_models_reports_the_reference_counts():
     assert rows["squeezenext-23v5 1.0"]["trainable"] == 1_106_456
 
 
+@pytest.mark.parametrize(("network", "warns"), [("mobilefacenet_prelu", True), ("mobilefacenet", False)])
+def test_prelu_is_named_before_training_begins(faces, tmp_path, network, warns):
+    arguments = ["--network", network, "--width", "2", "--out", tmp_path / "new", "--quiet"]  # refused after that
+    result = run("train", "student", faces, *arguments, "--set", "size=48", "--set", "batch_size=8")
+    assert ("warning: layer stem_prelu (PReLU) cannot be trained for int8" in result.stderr) == warns
+    assert f"{network} has one width" in result.stderr
+
+
 @pytest.mark.slow
 def test_mobilefacenet_trains_like_any_student(faces, tmp_path):
     out = tmp_path / "run"

@@ -15,7 +15,7 @@ from edgeface.tensorflow_setup import quiet_tensorflow
 
 quiet_tensorflow()
 
-from edgeface.compress.chain import run_chain
+from edgeface.compress.chain import network_of, run_chain
 from edgeface.compress.quantize import Request, quantize
 from edgeface.models import load_model
 from edgeface.models.summary import multiply_adds
@@ -40,10 +40,12 @@ def taught(student_run, teacher_run, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def bundle(taught, tmp_path_factory):
-    """int8, with a bench that measures 10 and 20 fps."""
+    """int8, with a bench that measures 5, 10 and 20 fps."""
     out = tmp_path_factory.mktemp("bundle") / "door"
     return open_bundle(
-        quantize(Request(taught, "int8", out=out, calibration=64, quiet=True, fps=lambda paths: [10.0, 20.0])).bundle
+        quantize(
+            Request(taught, "int8", out=out, calibration=64, quiet=True, fps=lambda paths: [5.0, 10.0, 20.0])
+        ).bundle
     )
 
 
@@ -55,7 +57,11 @@ def test_teacher_student_and_this_model(bundle, taught):
     assert student["macs"] == int8["macs"] == multiply_adds(model)
     assert teacher["macs"] > student["macs"]
     assert int8["bytes"] == bundle.size
-    assert (teacher["fps"], student["fps"], int8["fps"]) == (None, 10.0, 20.0)
+    assert (teacher["fps"], student["fps"], int8["fps"]) == (5.0, 10.0, 20.0)
+    assert (teacher["build"]["width"], student["build"]["width"], int8.get("build")) == (1.0, 0.5, None)
+    assert network_of(teacher) is not None
+    assert network_of({**teacher, "build": None}) is None
+    assert network_of({**teacher, "build": {"colour": "red"}}) is None
     assert bundle.accuracy is not None
     assert (student["accuracy"], int8["accuracy"]) == (bundle.accuracy["before"], bundle.accuracy["after"])
 
@@ -122,8 +128,36 @@ def test_the_card_shows_it(bundle):
     card = (bundle.path / "MODEL_CARD.md").read_text()
     rows = [line for line in card.splitlines() if line.startswith(("| teacher |", "| student |", "| int8 |"))]
     assert len(rows) == 3
-    assert "not measured" in rows[0]
-    assert rows[2].split("|")[6].strip() == "20.0"
+    assert "not measured" in rows[0]  # its run's folder holds no accuracy
+    assert [row.split("|")[6].strip() for row in rows] == ["5.0", "10.0", "20.0"]
+
+
+def test_steps_that_nothing_is_known_of_are_not_measured(taught, tmp_path):
+    """The teacher's run is gone, so only the student and this model can be timed."""
+    moved = tmp_path / "student"
+    shutil.copytree(taught, moved)
+    info = json.loads((moved / "run.json").read_text())
+    info["teacher"]["run"] = str(tmp_path / "gone")
+    (moved / "run.json").write_text(json.dumps(info))
+    request = Request(moved, "float16", out=tmp_path / "door", quiet=True, fps=lambda paths: [10.0, 20.0])
+    assert [step["fps"] for step in quantize(request).chain] == [None, 10.0, 20.0]
+
+
+def test_a_run_that_began_with_a_run_tells_of_it(taught, tmp_path):
+    """The run it began with was pruned; both were taught by the same teacher, which is told once."""
+    pruned, longer = tmp_path / "pruned", tmp_path / "longer"
+    shutil.copytree(taught, pruned)
+    run = open_run(taught)
+    info = {**run.info, "chain": [*run_chain(run, load_model(run)), {"step": "pruned", "name": "pruned"}]}
+    (pruned / "run.json").write_text(json.dumps(info))
+    shutil.copytree(taught, longer)
+    begun = {**run.info, "init": {"run": str(pruned), "weights_sha256": info["weights_sha256"]}}
+    (longer / "run.json").write_text(json.dumps(begun))
+    run = open_run(longer)
+    model = load_model(run)
+    assert [step["step"] for step in run_chain(run, model)] == ["teacher", "student", "pruned", "student"]
+    (pruned / "run.json").write_text(json.dumps({**info, "weights_sha256": "another"}))
+    assert [step["step"] for step in run_chain(run, model)] == ["teacher", "student"]
 
 
 def test_inspect(bundle):

@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 import signal
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import tensorflow as tf
 from typer.testing import CliRunner
 
 from edgeface.cli import app
@@ -21,6 +19,7 @@ from edgeface.tensorflow_setup import quiet_tensorflow
 
 quiet_tensorflow()
 
+from edgeface.compress import prune as room
 from edgeface.compress.audit import operators_with_weights
 from edgeface.compress.channels import group_sizes
 from edgeface.compress.export import to_tflite
@@ -30,12 +29,13 @@ from edgeface.compress.qat import Lesson, Plan, fine_tune
 from edgeface.compress.qat_model import fake_quantized
 from edgeface.compress.sparse import Sparsity, file_sparsity, keeps_pattern, no_faster, parse_pattern
 from edgeface.compress.starting import _preparing
-from edgeface.models import load_model
+from edgeface.models import load_model, mobilefacenet_prelu
 from edgeface.models.summary import multiply_adds
 from edgeface.train import trainer
 from edgeface.train.recipes import recipe_path
 from edgeface.train.session import Request as TrainRequest
 from edgeface.train.session import train
+from edgeface.train.step import Learner
 
 SHORT = ["stage1.epochs=1", "warmup_steps=0"]
 
@@ -163,10 +163,25 @@ def test_a_speed_is_searched_by_measuring(student_run):
         share_for_speed(1.5, first, first, narrow, 4, lambda bundles: [10.0, None], True)
 
 
-def test_averages_begin_at_the_weights_that_are_put_in():
-    learner = SimpleNamespace(averages=[tf.Variable(5.0)], model=SimpleNamespace(weights=[tf.Variable(0.0)]))
-    _preparing(SimpleNamespace(), lambda given: given.model.weights[0].assign(1.0) and None)(learner, None)
-    assert learner.averages[0].numpy() == 1.0
+@pytest.mark.parametrize("live", [True, False])
+def test_the_head_is_fitted_to_a_live_teacher_too(student_run, teacher_run, splits, live):
+    first, teacher = open_run(student_run), load_model(open_run(teacher_run))
+    request = request_for(student_run, student_run.parent / "out", goal=Goal("macs", 0.6))
+    size = teacher.output["embedding"].shape[-1]
+    learner = Learner(load_model(first), request.recipe, teacher=teacher if live else None, teacher_size=size)
+    _preparing(request, first, splits[0], lambda given: None)(learner, None)
+    projected = learner.distillation_head.logits.get_weights()
+    same = all(np.array_equal(a, b) for a, b in zip(projected, teacher.get_layer("logits").get_weights(), strict=True))
+    assert same == live
+
+
+def test_prelu_is_named_though_all_else_is_quiet(student_run, tmp_path, monkeypatch, capsys):
+    small = mobilefacenet_prelu(3, size=32, bottlenecks=((2, 64, 1, 2),))
+    monkeypatch.setattr(room, "load_model", lambda run: small)
+    monkeypatch.setattr(room, "_finished", lambda folder: True)
+    with pytest.raises(RunError):  # nothing was pruned
+        prune(request_for(student_run, tmp_path / "out", goal=Goal("macs", 0.6), rounds=1))
+    assert capsys.readouterr().err.startswith("warning: layer stem_prelu (PReLU) cannot be trained for int8")
 
 
 @pytest.mark.parametrize(

@@ -21,9 +21,10 @@ quiet_tensorflow()
 import tf_keras
 from tf_keras import layers
 
+from edgeface.compress import qat
 from edgeface.compress.audit import audit
 from edgeface.compress.export import to_tflite
-from edgeface.compress.qat import Lesson, Plan, fine_tune, fitted_head, kept_epoch
+from edgeface.compress.qat import Lesson, Plan, fine_tune, fitted_head, kept_epoch, training_warnings
 from edgeface.compress.qat_model import check_quantizable, fake_quantized, set_kernel_ranges
 from edgeface.models import inception_resnet_v1, load_model
 from edgeface.train.distillation import DistillationHead
@@ -155,6 +156,41 @@ def test_frozen_epochs_move_only_what_learns(start, lesson):
     for name, values in before.items():
         same = all(np.array_equal(old, new) for old, new in zip(values, variables(start, name), strict=True))
         assert same == (name in ("moving_mean", "output_max")), name
+
+
+def test_frozen_epochs_widen_the_ranges_of_kernels_that_grow(start, lesson, monkeypatch):
+    calls = []
+    monkeypatch.setattr(qat, "_RANGE_STEPS", 3)
+    monkeypatch.setattr(qat, "set_kernel_ranges", lambda model: calls.append(model))
+    fine_tune(start, lesson, Plan(epochs=2, learning_rate=1e-6, frozen_share=0.5), quiet=True)
+    assert len(calls) == 2 + lesson.steps // 3  # after each epoch, and within the frozen one
+
+
+@pytest.mark.parametrize(
+    ("plan", "accuracies", "says"),
+    [
+        (Plan(epochs=1), [0.5, 0.6], "--frozen 0.4 of --epochs 1 rounds to no epoch"),
+        (Plan(epochs=1, frozen_share=0.0), [0.5, 0.6], None),
+        (Plan(epochs=2), [0.5, 0.6, 0.6], None),
+        (Plan(epochs=2), [0.5, 0.4, 0.4], "none of the 2 epochs"),
+        (Plan(epochs=1), [], None),
+    ],
+)
+def test_warnings_about_training(plan, accuracies, says):
+    rows = [{"epoch": epoch, "val_accuracy": accuracy} for epoch, accuracy in enumerate(accuracies)]
+    said = training_warnings(plan, rows)
+    assert len(said) == (says is not None)
+    assert says is None or says in said[0]
+
+
+@pytest.mark.slow
+def test_a_live_teacher_gives_the_same_head(student, lesson, teacher_run):
+    run = open_run(teacher_run)
+    teacher = load_model(run)
+    cache = TeacherCache(run, teacher, lesson.train, RECIPE.augmentation, quiet=True)
+    live, stored = (fitted_head(student, teacher, replace(lesson, teacher=views)) for views in (None, cache))
+    for ours, theirs in zip(live.get_weights(), stored.get_weights(), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=0.02)  # what is stored is float16
 
 
 def test_same_seed_same_weights(start, lesson):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -43,12 +44,16 @@ def test_its_own_float_network_teaches(trained):
 
 
 def test_it_reloads_to_the_same_model(trained, splits, tmp_path):
-    again = quantize(Request(trained.run, "qat", out=tmp_path / "again", calibration=64, plan=Plan(0), quiet=True))
+    request = Request(trained.run, "qat", out=tmp_path / "again", calibration=64, plan=Plan(0), quiet=True)
+    again = quantize(replace(request, save_run=tmp_path / "kept"))
     # Not the bytes: a tensor's name counts the networks that were made in this process.
     first, second = (Recognizer(one.bundle).logits(splits[1].images, prepared=True) for one in (trained, again))
     np.testing.assert_array_equal(first, second)
     assert again.bytes == pytest.approx(trained.bytes, abs=64)
     assert again.training == []
+    kept, before = (open_run(place).figures for place in (tmp_path / "kept", trained.run))
+    assert kept["val_accuracy"] == before["val_accuracy"]
+    assert kept["validation_images"] == before["validation_images"] == len(splits[1])
     assert [step["step"] for step in again.chain] == ["student", "trained for int8", "qat"]
     told, first_told = (open_bundle(one.bundle).source["quantization"] for one in (again, trained))
     assert (told["epochs"], told["self_distill"]) == (first_told["epochs"], True) == (1, True)

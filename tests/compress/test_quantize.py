@@ -20,10 +20,12 @@ from edgeface.tensorflow_setup import quiet_tensorflow
 
 quiet_tensorflow()
 
+from edgeface.compress import quantize as room
+from edgeface.compress import sensitivity
 from edgeface.compress.qat import Plan
 from edgeface.compress.quantize import Request, check_gate, quantize
 
-SHORT = Plan(epochs=1, learning_rate=1e-4)
+SHORT = Plan(epochs=1, learning_rate=1e-4, frozen_share=0.0)
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +83,22 @@ def test_qat_with_a_teacher(student_run, teacher_run, tmp_path):
     best = max(row["val_accuracy"] for row in outcome.training)
     assert abs(outcome.accuracy - best) <= 2 / outcome.images
     assert {"preparing qat", "training", "converting"} < set(outcome.seconds)
+
+
+def test_float_layers_are_refused_before_anything_is_evaluated(student_run, tmp_path, monkeypatch):
+    monkeypatch.setattr(room, "load_split", None)
+    with pytest.raises(UsageError, match="nose: no such layer"):
+        quantize(Request(student_run, "qat", out=tmp_path / "out", float_layers="nose"))
+    # On a run that is trained for int8 'auto' is refused before the audit is made.
+    trained = tmp_path / "trained"
+    shutil.copytree(student_run, trained)
+    info = json.loads((trained / "run.json").read_text())
+    info["quantization"] = {"ranges": {}, "float_layers": [], "teaching": {}}
+    (trained / "run.json").write_text(json.dumps(info))
+    monkeypatch.setattr(sensitivity, "measure_sensitivity", None)
+    result = CliRunner().invoke(app, ["quantize", str(trained), "--mode", "qat", "--float-layers", "auto"])
+    assert result.exit_code == 2
+    assert "its float layers are settled" in result.stderr
 
 
 def test_gate(outcome):
@@ -197,7 +215,7 @@ def test_nothing_but_the_result_is_printed(student_run, tmp_path):
         command = [
             sys.executable, "-c", "from edgeface.cli import main; main()", "quantize", str(student_run),
             "--mode", mode, "--quiet",
-            "--calibration", "64", "--epochs", "1", "--out", str(tmp_path / mode),
+            "--calibration", "64", "--epochs", "1", "--frozen", "0", "--out", str(tmp_path / mode),
         ]  # fmt: skip
         result = subprocess.run(command, capture_output=True, text=True, check=True)
         assert result.stderr == ""

@@ -90,6 +90,19 @@ def test_wrong_types_anywhere_are_bundle_errors(bundle: Path) -> None:
     assert allowed == {"accuracy", "source", "note", "input", "tensors", "chain"}
 
 
+def test_a_step_of_the_chain_may_say_how_its_network_is_built(bundle: Path, refused: Refused) -> None:
+    figures = {"accuracy": None, "macs": 1, "bytes": 1, "fps": None}
+    step = {"step": "pruned", "name": "small", "network": "squeezenext_23v5", **figures}
+    manifest = read_manifest(bundle)
+    build = {"size": 64, "widths": {"stem": 8, "stages": [8], "blocks": [[[4, 2, 4, 4]]]}}
+    for good in (step, {**step, "build": None}, {**step, "build": build}):
+        write_manifest(bundle, {**manifest, "chain": [good]})
+        assert open_bundle(bundle).chain == (good,)
+    for wrong in (1, [], "{}", {"size": 10**31}, {"widths": [[[[[[[1]]]]]]]}):
+        write_manifest(bundle, {**manifest, "chain": [{**step, "build": wrong}]})
+        assert "chain 'build'" in refused(bundle)
+
+
 def test_missing_fields_are_bundle_errors(bundle: Path, refused: Refused) -> None:
     manifest = read_manifest(bundle)
     for place in places(manifest)[1:]:

@@ -1,0 +1,149 @@
+"""The tries of `edgeface compress`: a run pruned, quantized and measured, each of them kept on disk."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from edgeface.bundle import open_bundle, store_thresholds, write_bundle
+from edgeface.compress import calibration
+from edgeface.compress.budget import Budget
+from edgeface.compress.goal import Goal, MeasureFps
+from edgeface.compress.prune import Request as PruneRequest
+from edgeface.compress.prune import prune
+from edgeface.compress.qat import Plan
+from edgeface.compress.quantize import Request as QuantizeRequest
+from edgeface.compress.quantize import quantize
+from edgeface.errors import UsageError
+from edgeface.files import write_json
+from edgeface.recipe import load_recipe
+from edgeface.run import open_run
+from edgeface.train.recipes import recipe_path
+
+KEEPS = (1.0, 0.8, 0.6, 0.4, 0.25)
+MODES = ("int8", "qat")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked for. `work` is the folder of the tries, `keeps` shares of the MACs, the first 1.0; pruning
+    takes `rounds` of `epochs` of fine-tuning, `plan` is that of training for int8. `everything` tries what is left
+    after the first fit. `fps` measures bundles side by side with `fps_threads`; `threads` run the validation images."""
+
+    run: Path
+    budget: Budget
+    out: Path
+    work: Path
+    fps: MeasureFps
+    teacher: Path | None = None
+    data: Path | None = None
+    keeps: tuple[float, ...] = KEEPS
+    modes: tuple[str, ...] = MODES
+    epochs: int = 6
+    rounds: int = 4
+    plan: Plan = field(default_factory=Plan)
+    calibration: int = calibration.DEFAULT
+    align: int = 8
+    everything: bool = False
+    seed: int = 0
+    threads: int = 2
+    fps_threads: int = 1
+    note: str = ""
+    device: str = "cpu"
+    quiet: bool = False
+
+    def say(self, text: str) -> None:
+        """A line of progress for people."""
+        if not self.quiet:
+            sys.stderr.write(f"{text}\n")
+
+
+def try_name(keep: float, mode: str) -> str:
+    """The name of a try, and of its bundle in the folder of the tries."""
+    return f"keep-{keep:g}-{mode}"
+
+
+def outcome_of(request: Request, row: dict[str, Any]) -> dict[str, Any]:
+    """What `quantize` gave for a try, with its `macs`, `fps` and `speedup`; from disk where it was made before. Its
+    speed is measured again with other threads."""
+    place = request.work / f"{row['try']}.json"
+    found = read_json(place) if place.exists() else _quantized(request, row)
+    if "fps" not in found or found["fps_threads"] != request.fps_threads:
+        found |= {**_speed(request, row), "fps_threads": request.fps_threads}
+        write_json(place, found)
+    return found
+
+
+def made(request: Request, row: dict[str, Any], reference: float) -> dict[str, Any]:
+    """The figures of the finished try in place of those of its shape; `reference` is the accuracy it is compared to."""
+    outcome = outcome_of(request, row)
+    figures = {name: outcome[name] for name in ("accuracy", "cosine", "macs", "fps", "speedup")}
+    return {**figures, "size": outcome["bytes"], "drop": 100 * (reference - outcome["accuracy"])}
+
+
+def _quantized(request: Request, row: dict[str, Any]) -> dict[str, Any]:
+    """Make a try, and keep what it gave: measuring its speed may be stopped."""
+    run = request.run if row["keep"] == 1.0 else _pruned(request, row["keep"])
+    request.say(f"{row['try']}: quantizing and measuring")
+    qat = row["mode"] == "qat"
+    outcome = quantize(
+        QuantizeRequest(
+            run, row["mode"], data=request.data, teacher=request.teacher if qat else None,
+            out=request.work / row["try"], calibration=request.calibration, plan=request.plan, seed=request.seed,
+            threads=request.threads, note=request.note, quiet=request.quiet,
+        )
+    )  # fmt: skip
+    found = {**outcome.to_dict(), "macs": outcome.chain[-1]["macs"]}
+    write_json(request.work / f"{row['try']}.json", found)
+    return found
+
+
+def _speed(request: Request, row: dict[str, Any]) -> dict[str, Any]:
+    """The try's own speed, beside that of the run in int8; the latter is its shape's, which is the network itself."""
+    first = try_name(1.0, MODES[0])
+    if row["try"] == first:
+        return {"fps": row["fps"], "speedup": row["speedup"]}
+    request.say(f"{row['try']}: measuring its speed")
+    before, own = request.fps([request.work / first, request.work / row["try"]])
+    return {"fps": own, "speedup": own / before if own and before else None}
+
+
+def _pruned(request: Request, keep: float) -> Path:
+    """The run pruned to this share of its MACs, finished or gone on with. Ctrl-C stops the search, too."""
+    request.say(f"keep-{keep:g}: pruning and fine-tuning")
+    base = load_recipe(open_run(request.run).recipe, "student")
+    recipe = load_recipe(recipe_path("prune")[0], "student", [f"stage1.epochs={request.epochs}"], base)
+    outcome = prune(
+        PruneRequest(
+            request.run, request.work / f"keep-{keep:g}", recipe, "prune", Goal("macs", keep), data=request.data,
+            teacher=request.teacher, rounds=request.rounds, align=request.align, seed=request.seed,
+            quiet=request.quiet,
+        )
+    )  # fmt: skip
+    if outcome.stopped:
+        raise KeyboardInterrupt
+    return outcome.run
+
+
+def write_chosen(request: Request, row: dict[str, Any]) -> None:
+    """The chosen try's bundle at the place asked for, with the measured fps in its chain and card."""
+    tried = open_bundle(request.work / row["try"])
+    chain = [*tried.chain[:-1], {**tried.chain[-1], "name": request.out.name, "fps": row["fps"]}]
+    budget = ", ".join(clause.text for clause in request.budget.clauses)
+    write_bundle(
+        request.out, tried.read_model(), tried.labels, tried.face_input, tried.mode,
+        accuracy=tried.accuracy, source={**tried.source, "budget": budget}, note=request.note or tried.note,
+        chain=chain,
+    )  # fmt: skip
+    store_thresholds(request.out, tried.thresholds)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A file that an earlier search left. Raises UsageError when it cannot be read."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path}: cannot be read ({error}); remove it and start again") from None
