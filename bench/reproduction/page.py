@@ -159,7 +159,9 @@ def _chain(table: dict[str, Any], run: dict[str, Any], part: dict[str, Any]) -> 
     steps = [f"{table['data']} ({table['data_hash'][:8]})", f"trained {run['steps']} steps, recipe {table['recipe']}"]
     if run["teacher"]:
         steps[1] += f", taught by {run['teacher']}"
-    steps += [" ".join(f"{name} {value}" for name, value in step.items()) for step in run["chain"]]
+    for step in run["chain"]:
+        known = {name: value for name, value in step.items() if value is not None and name != "build"}
+        steps.append(" ".join(f"{name} {value}" for name, value in known.items()))
     accuracy = part["chain"]["accuracy"]
     figures_text = [f"{100 * accuracy[name]:.2f} %" for name in ("before", "after") if accuracy[name] is not None]
     steps.append(f"{part['mode']} {' to '.join(figures_text)} of {accuracy['images']} images")
