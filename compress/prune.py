@@ -26,8 +26,9 @@ from edgeface.models import load_model
 from edgeface.models.summary import multiply_adds, trainable_parameters
 from edgeface.recipe import to_toml
 from edgeface.run import Run, open_run
-from edgeface.train.session import SHAPE, Start, load_split, train
+from edgeface.train.resuming import SHAPE
 from edgeface.train.session import Request as TrainRequest
+from edgeface.train.session import Start, load_split, train
 
 __all__ = ["Outcome", "Request", "download_report", "prune"]
 

@@ -21,7 +21,8 @@ from edgeface.models.summary import multiply_adds, weight_bytes
 from edgeface.recipe import Recipe
 from edgeface.run import Run
 from edgeface.train.batches import Images
-from edgeface.train.session import SHAPE, Start, load_split
+from edgeface.train.resuming import SHAPE
+from edgeface.train.session import Start, load_split
 from edgeface.train.step import Learner
 from edgeface.train.teacher_cache import TeacherCache
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import json
 import platform
 import shutil
 import subprocess
@@ -29,6 +28,7 @@ from edgeface.run import FORMAT, Run, open_run
 from edgeface.train.averaging import restart_averages
 from edgeface.train.batches import Images, steps_per_epoch
 from edgeface.train.checkpoint import Place
+from edgeface.train.resuming import resumed_info
 from edgeface.train.schedule import batch_norm_momentum
 from edgeface.train.step import Learner
 from edgeface.train.strategies import is_chief, make_strategy
@@ -36,8 +36,6 @@ from edgeface.train.teacher_cache import TeacherCache
 from edgeface.train.trainer import Job, fit
 
 STUDENTS = ("squeezenext_23v5", "mobilefacenet", "mobilefacenet_prelu")
-SHAPE = ("width", "blocks", "widths")
-"""Arguments of a network that say how wide and deep it is."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +95,7 @@ def train(request: Request) -> Outcome:
     network, build = _network(request, len(dataset.identities), per_epoch)
     info = _info(request, dataset, face_input, network, build, teacher)
     if request.resume:
-        info = _resumed_info(request, info)
+        info = resumed_info(request.out, info, pruned=request.start is not None)
         build = info["build"]
     learner, views = _learner(request, strategy, (network, build), teacher, train_images)
     after_step = request.start.prepare(learner, views) if request.start else None
@@ -235,33 +233,6 @@ def _info(
         "versions": {"python": platform.python_version(), **{name: version(name) for name in packages}},
         **(request.start.facts if request.start else {}),
     }  # fmt: skip
-
-
-def _resumed_info(request: Request, info: dict[str, Any]) -> dict[str, Any]:
-    """What the run said when it began. Raises RunError when it is now asked to go on with something else."""
-    out = request.out
-    try:
-        begun = json.loads((out / "run.json").read_text(encoding="utf-8"))
-        # A pruned run's channels are its own: no option names them.
-        shape = {name: begun["build"][name] for name in SHAPE[1:] if name in begun["build"]}
-        same = {
-            "--network or --width": (begun["network"], begun["build"]) == (info["network"], {**info["build"], **shape}),
-            "DATA": begun["dataset"]["hash"] == info["dataset"]["hash"],
-            "--seed": begun["seed"] == info["seed"],
-            "--teacher": (begun["teacher"] or {}).get("weights_sha256")
-            == (info["teacher"] or {}).get("weights_sha256"),
-        }
-        sparse = "sparsity" in begun
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise RunError(
-            f"{out / 'run.json'}: cannot be read ({error!r}); start the run again without --resume"
-        ) from None
-    changed = [name for name, holds in same.items() if not holds]
-    if changed:
-        raise RunError(f"{out}: was started with another {' and '.join(changed)}; resume it with the same")
-    if sparse and request.start is None:
-        raise RunError(f"{out}: its weights are sparse and must stay so; go on with the 'edgeface prune' that began it")
-    return begun
 
 
 def git_revision() -> str | None:

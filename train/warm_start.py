@@ -10,7 +10,8 @@ from edgeface.errors import RunError, UsageError
 from edgeface.models import load_model
 from edgeface.run import open_run
 from edgeface.train.from_bundle import bundle_start
-from edgeface.train.session import SHAPE, Start
+from edgeface.train.resuming import SHAPE
+from edgeface.train.session import Start
 from edgeface.train.step import Learner
 from edgeface.train.teacher_cache import TeacherCache
 

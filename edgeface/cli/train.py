@@ -24,8 +24,10 @@ RecipeFile = Annotated[
 Set = Annotated[
     list[str] | None, typer.Option("--set", help="Override a field: --set stage1.epochs=20. May be given many times.")
 ]
-Seed = Annotated[int, typer.Option(help="Seed of weights, order, augmentation and dropout.", min=0)]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on where the run in --out was stopped.")]
+Seed = Annotated[int | None, typer.Option(help="Seed of weights, order, augmentation and dropout. Default: 0.", min=0)]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Go on where the run in --out was stopped, with all that it began with.")
+]
 Init = Annotated[
     Path | None,
     typer.Option(help="Begin with the weights of this run, or a student's bundle (same network, same people)."),
@@ -42,7 +44,7 @@ def teacher(
     out: Out = None,
     recipe: RecipeFile = "cpu",
     overrides: Set = None,
-    seed: Seed = 0,
+    seed: Seed = None,
     resume: Resume = False,
     init: Init = None,
     precision: Precision = None,
@@ -62,7 +64,7 @@ def teacher(
         edgeface train teacher photos/ --out runs/big --resume
     """
     options = {"recipe": recipe, "overrides": overrides, "precision": precision}
-    request = {"seed": seed, "resume": resume, "strategy": strategy, "strict": strict, "quiet": quiet}
+    request: dict[str, Any] = {"seed": seed, "resume": resume, "strategy": strategy, "strict": strict, "quiet": quiet}
     _train("teacher", data, out or Path("runs/teacher"), init, options, request, as_json)
 
 
@@ -71,8 +73,9 @@ def teacher(
 def student(
     data: Data,
     network: Annotated[
-        str, typer.Option(help="squeezenext_23v5, mobilefacenet or mobilefacenet_prelu.")
-    ] = "squeezenext_23v5",
+        str | None,
+        typer.Option(help="squeezenext_23v5, mobilefacenet or mobilefacenet_prelu. Default: squeezenext_23v5."),
+    ] = None,
     width: Annotated[float | None, typer.Option(help="Width of SqueezeNext-23v5: 1.0 or 2.0. Default: 1.0.")] = None,
     teacher: Annotated[
         Path | None, typer.Option(help="A trained teacher's run; the student learns from it too.")
@@ -80,7 +83,7 @@ def student(
     out: Out = None,
     recipe: RecipeFile = "cpu",
     overrides: Set = None,
-    seed: Seed = 0,
+    seed: Seed = None,
     resume: Resume = False,
     init: Init = None,
     precision: Precision = None,
@@ -105,11 +108,11 @@ def student(
 
         edgeface train student photos/ --init phone-int8 --out runs/longer
     """
-    if init and (width is not None or network != "squeezenext_23v5"):
+    if init and (width is not None or network is not None):
         raise UsageError("--init: the network is that of the run or bundle; leave out --width and --network")
-    name = f"student-{width or 1.0:.1f}" if network == "squeezenext_23v5" else network
+    name = f"student-{width or 1.0:.1f}" if network in (None, "squeezenext_23v5") else network
     options = {"recipe": recipe, "overrides": overrides, "precision": precision}
-    request = {"seed": seed, "resume": resume, "strategy": strategy, "strict": strict, "quiet": quiet}
+    request: dict[str, Any] = {"seed": seed, "resume": resume, "strategy": strategy, "strict": strict, "quiet": quiet}
     request |= {"network": network, "width": width, "teacher": teacher}
     _train("student", data, out or Path("runs") / name, init, options, request, as_json)
 
@@ -183,11 +186,17 @@ def _train(
         path, name = recipe_path(options["recipe"])
         recipe = load_recipe(path, role, sets)
     quiet_tensorflow()
-    from edgeface.train.session import Request, train
+    from edgeface.train.resuming import begun_with
+    from edgeface.train.session import STUDENTS, Request, train
     from edgeface.train.warm_start import warm_start
 
+    begun = begun_with(out, role) if request["resume"] else {}
+    request = {**begun, **{name: value for name, value in request.items() if value is not None}}
+    request.setdefault("seed", 0)
     if init:
         request["start"] = warm_start(init, data, teacher=role == "teacher")
+    elif role == "student":
+        request.setdefault("network", STUDENTS[0])
     if role == "student":
         _warn_of_unfit(request["start"].network if init else request["network"], recipe.size)
     outcome = train(Request(data=data, out=out, recipe=recipe, recipe_name=name, **request))

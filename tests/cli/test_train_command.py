@@ -149,6 +149,10 @@ def test_mobilefacenet_trains_like_any_student(faces, tmp_path):
     scored = run("eval", out, faces, "--json")
     assert json.loads(scored.stdout)["top1"] == pytest.approx(json.loads(trained.stdout)["val_accuracy"])
 
+    again = run("train", "student", faces, "--out", out, "--resume", "--json", "--quiet")  # what Ctrl-C advises
+    assert again.exit_code == 0, again.stderr
+    assert json.loads(again.stdout)["val_accuracy"] == json.loads(trained.stdout)["val_accuracy"]
+
     longer = tmp_path / "longer"
     still = run(
         "train", "student", faces, "--init", out, "--out", longer, *QUICK, "--set", "stage1.learning_rate=1e-12"

@@ -1,0 +1,67 @@
+"""Going on with a run: what it began with, and the check that it is asked to go on with the same."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from edgeface.errors import RunError
+
+SHAPE = ("width", "blocks", "widths")
+"""Arguments of a network that say how wide and deep it is."""
+
+
+def begun_with(out: Path, role: str) -> dict[str, Any]:
+    """The network, width, teacher and seed that the run in `out` began with, as fields of a training request.
+
+    Empty when there is no run. Raises RunError when its run.json cannot be read.
+    """
+    if not (out / "run.json").exists():
+        return {}
+    try:
+        begun = _read(out)
+        fields: dict[str, Any] = {"seed": int(begun["seed"])}
+        if role == "teacher":
+            return fields
+        teacher = begun["teacher"]
+        if begun["network"] == "squeezenext_23v5":
+            fields["width"] = float(begun["build"]["width"])
+        return {**fields, "network": str(begun["network"]), "teacher": Path(teacher["run"]) if teacher else None}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _unreadable(out, error) from None
+
+
+def resumed_info(out: Path, info: dict[str, Any], *, pruned: bool) -> dict[str, Any]:
+    """What the run in `out` said of itself when it began, `info` being what a new one would say.
+
+    `pruned` says that pruning goes on with it. Raises RunError when it is now asked to go on with something else.
+    """
+    try:
+        begun = _read(out)
+        # A pruned run's channels are its own: no option names them.
+        shape = {name: begun["build"][name] for name in SHAPE[1:] if name in begun["build"]}
+        same = {
+            "--network or --width": (begun["network"], begun["build"]) == (info["network"], {**info["build"], **shape}),
+            "DATA": begun["dataset"]["hash"] == info["dataset"]["hash"],
+            "--seed": begun["seed"] == info["seed"],
+            "--teacher": (begun["teacher"] or {}).get("weights_sha256")
+            == (info["teacher"] or {}).get("weights_sha256"),
+        }
+        sparse = "sparsity" in begun
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _unreadable(out, error) from None
+    changed = [name for name, holds in same.items() if not holds]
+    if changed:
+        raise RunError(f"{out}: was started with another {' and '.join(changed)}; resume it with the same")
+    if sparse and not pruned:
+        raise RunError(f"{out}: its weights are sparse and must stay so; go on with the 'edgeface prune' that began it")
+    return begun
+
+
+def _read(out: Path) -> dict[str, Any]:
+    return json.loads((out / "run.json").read_text(encoding="utf-8"))
+
+
+def _unreadable(out: Path, error: Exception) -> RunError:
+    return RunError(f"{out / 'run.json'}: cannot be read ({error!r}); start the run again without --resume")
