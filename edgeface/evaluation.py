@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -43,9 +44,19 @@ def evaluate(logits: np.ndarray, labels: np.ndarray, identities: tuple[str, ...]
 
 
 def write_predictions(path: Path, photos: tuple[Path, ...], logits: np.ndarray, identities: tuple[str, ...]) -> None:
-    """Write `id,label` lines: each photo's file name and the identity recognised in it."""
-    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+    """Write `id,label` lines: each photo's file name and the identity recognised in it.
+
+    Where folders hold photos of the same name (`ann/1.jpg`, `bob/1.jpg`), the id is the path below the split's folder.
+    """
+    ids = [photo.name for photo in photos]
+    if len(set(ids)) < len(ids):
+        top = Path(os.path.commonpath([photo.parent for photo in photos]))
+        ids = [photo.relative_to(top).as_posix() for photo in photos]
+    with (
+        atomic_path(path) as temporary,
+        temporary.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
+    ):
         writer = csv.writer(file)
         writer.writerow(["id", "label"])
-        for photo, index in zip(photos, predicted_classes(logits), strict=True):
-            writer.writerow([photo.name, identities[index] if index >= 0 else ""])
+        for name, index in zip(ids, predicted_classes(logits), strict=True):
+            writer.writerow([name, identities[index] if index >= 0 else ""])

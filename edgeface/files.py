@@ -87,6 +87,11 @@ def sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
+def text_sha256(path: Path) -> str:
+    """SHA-256 of a UTF-8 text file's content, hexadecimal, the same whatever a system's line ends are."""
+    return hashlib.sha256(path.read_text(encoding="utf-8").encode()).hexdigest()
+
+
 def _exchanged(one: Path, other: Path) -> bool:
     """Whether two folders changed places in one step: Linux's renameat2, where the C library and file system have it.
 

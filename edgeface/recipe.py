@@ -7,6 +7,7 @@ the tables `[teacher]` and `[student]`, whose fields (and stages) override the c
 from __future__ import annotations
 
 import dataclasses
+import math
 import sys
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -214,13 +215,24 @@ def _build(kind: type, table: Any, where: str, prefix: str) -> Any:
         wanted = hints[name]
         if isinstance(wanted, type) and dataclasses.is_dataclass(wanted):
             values[name] = _build(wanted, value, where, f"{prefix}{name}.")
-        elif wanted is float and isinstance(value, int) and not isinstance(value, bool):
-            values[name] = float(value)
+        elif wanted is float and type(value) in (int, float):
+            values[name] = _finite(value, f"{where}: '{prefix}{name}'")
         elif type(value) is wanted:
             values[name] = value
         else:
             raise RecipeError(f"{where}: '{prefix}{name}' must be {wanted.__name__}, not {value!r}")
     return kind(**values)
+
+
+def _finite(value: float, what: str) -> float:
+    """A number as a float. Raises RecipeError for nan, infinity and what a float cannot hold."""
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise RecipeError(f"{what} must be a finite number")
+    return number
 
 
 def _check(recipe: Recipe, where: str) -> None:
@@ -246,11 +258,23 @@ def _check(recipe: Recipe, where: str) -> None:
     require(recipe.arcface_scale > 0, "arcface_scale must be above 0")
     require(recipe.schedule in ("exponential", "cosine"), "schedule must be 'exponential' or 'cosine'")
     require(recipe.precision in ("float32", "bf16"), "precision must be 'float32' or 'bf16'")
-    require(recipe.decay_steps > 0 and recipe.warmup_steps >= 0, "decay_steps and warmup_steps must not be negative")
+    require(
+        recipe.decay_steps > 0 and recipe.warmup_steps >= 0, "decay_steps must be above 0 and warmup_steps not negative"
+    )
+    require(0 < recipe.decay_rate <= 1, "decay_rate must lie within 0..1, such as 0.9")
+    require(recipe.weight_decay >= 0, "weight_decay must not be negative")
     require(recipe.epochs > 0, "all stages have 0 epochs; give one of them some, e.g. stage1.epochs = 20")
     require(0 <= recipe.augmentation.rotation < 90, "augmentation.rotation must lie within 0..90 degrees")
-    require(0 < recipe.augmentation.scale_down <= 1 <= recipe.augmentation.scale_up, "scale_down <= 1 <= scale_up")
-    require(recipe.distillation.views >= 0 and recipe.distillation.temperature > 0, "views >= 0, temperature > 0")
+    require(
+        0 < recipe.augmentation.scale_down <= 1 <= recipe.augmentation.scale_up,
+        "augmentation.scale_down must lie within 0..1 and augmentation.scale_up be 1 or more",
+    )
+    for name, value in _items(recipe.augmentation):
+        if not name.startswith(("rotation", "scale_up", "scale_down")):
+            require(0 <= value <= 1, f"augmentation.{name} must lie within 0..1")
+    for name, value in _items(recipe.distillation):
+        require(value >= 0, f"distillation.{name} must not be negative")
+    require(recipe.distillation.temperature > 0, "distillation.temperature must be above 0")
     for number, stage in enumerate(recipe.stages):
         name = f"stage{number}"
         require(stage.epochs >= 0, f"{name}.epochs must not be negative")
@@ -260,4 +284,8 @@ def _check(recipe: Recipe, where: str) -> None:
         require(
             not (stage.triplet and stage.epochs) or recipe.images_per_identity >= 2,
             f"{name}.triplet needs P x K batches; set images_per_identity to 2 or more (4 is usual)",
+        )
+        require(
+            not (stage.triplet and stage.epochs) or recipe.batch_size >= 2 * recipe.images_per_identity,
+            f"{name}.triplet needs two identities a batch; set batch_size to {2 * recipe.images_per_identity} or more",
         )

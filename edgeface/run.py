@@ -9,7 +9,7 @@ from typing import Any
 
 from edgeface.errors import BundleError, RunError
 from edgeface.face_input import FaceInput
-from edgeface.files import sha256
+from edgeface.files import sha256, text_sha256
 
 FORMAT = 1
 
@@ -63,6 +63,8 @@ def open_run(path: Path) -> Run:
             info=info,
         )
         expected = str(info["weights_sha256"])
+        names_sha256 = dict(info.get("files", {})).get("identities.txt")  # runs of before have none
+        edited = names_sha256 not in (None, text_sha256(path / "identities.txt"))
     except (KeyError, TypeError, ValueError, BundleError) as error:
         raise RunError(f"{path / 'run.json'}: is damaged ({error!r}); train the run again") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -70,6 +72,10 @@ def open_run(path: Path) -> Run:
     if run.build.get("classes") != len(run.identities):
         raise RunError(
             f"{path / 'identities.txt'}: does not have {run.build.get('classes')} lines; train the run again"
+        )
+    if edited:
+        raise RunError(
+            f"{path / 'identities.txt'}: is not the file this run wrote (SHA-256 differs); train the run again"
         )
     if not run.weights.is_file():
         raise RunError(f"{run.weights}: is missing; finish the run with 'edgeface train ... --resume'")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import tempfile
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,17 +44,17 @@ class Checkpoints:
     def save(self, place: Place) -> None:
         """Write a checkpoint. Raises StorageError on a full or read-only disk; the one before stays."""
         self.place.assign(json.dumps(asdict(place)))
-        with storage_errors(self.read_from):
-            try:
-                self.manager.save()
-            except tf.errors.OpError as error:
-                raise OSError(error.message.splitlines()[0]) from None
+        with _disk_errors(self.read_from):
+            self.manager.save()
 
     def restore(self) -> Place:
         """Go back to the newest checkpoint. Raises RunError when there is none or it does not fit."""
         latest = tf.train.latest_checkpoint(str(self.read_from))
         if latest is None:
-            raise RunError(f"{self.read_from}: holds no checkpoint to resume from; start again without --resume")
+            raise RunError(
+                f"{self.read_from}: holds no checkpoint to resume from; remove {self.read_from.parent} and start again "
+                "without --resume"
+            )
         try:
             self.checkpoint.restore(latest).assert_existing_objects_matched()
             return Place(**json.loads(self.place.numpy()))
@@ -69,26 +71,41 @@ class MetricsLog:
         # A run killed between writing a line and its checkpoint would otherwise hold an epoch twice.
         kept = [row for row in read_metrics(run) if (row["stage"], row["epoch"]) < (place.stage, place.epoch)]
         write_text(self.path, "".join(json.dumps(row) + "\n" for row in kept))
-        self.writer = tf.summary.create_file_writer(str(run / "tensorboard"))
+        with _disk_errors(run / "tensorboard"):
+            self.writer = tf.summary.create_file_writer(str(run / "tensorboard"))
 
     def add(self, row: dict[str, Any]) -> None:
         """Append an epoch's figures."""
         with storage_errors(self.path), self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
-        with self.writer.as_default(step=row["global_step"]):
-            for name, value in row.items():
-                if isinstance(value, float):
-                    tf.summary.scalar(name, value)
-        self.writer.flush()
+        with _disk_errors(self.path.with_name("tensorboard")):
+            with self.writer.as_default(step=row["global_step"]):
+                for name, value in row.items():
+                    if isinstance(value, float):
+                        tf.summary.scalar(name, value)
+            self.writer.flush()
 
 
 def read_metrics(run: Path) -> list[dict[str, Any]]:
-    """The epochs of a run's `metrics.jsonl`, oldest first; a last line cut short is left out."""
+    """The epochs of a run's `metrics.jsonl`, oldest first, up to the first line that is cut short or damaged."""
     path = run / "metrics.jsonl"
     rows = []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []:
         try:
-            rows.append(json.loads(line))
-        except ValueError:
+            row = json.loads(line)
+            row["stage"], row["epoch"] = int(row["stage"]), int(row["epoch"])
+        except (ValueError, KeyError, TypeError):
             break
+        rows.append(row)
     return rows
+
+
+@contextlib.contextmanager
+def _disk_errors(path: Path) -> Iterator[None]:
+    """As `storage_errors`, for TensorFlow's own writers, too."""
+    with storage_errors(path):
+        try:
+            yield
+        except tf.errors.OpError as error:
+            # "{{node ...}} what happened"
+            raise OSError((error.message or repr(error)).splitlines()[0].rpartition("}} ")[2]) from None

@@ -78,14 +78,15 @@ def folded_layers(model: bytes, path: Path) -> tuple[list[Layer], Layer]:
     def values(index: int) -> np.ndarray:
         tensor = graph.tensors[stored.get(index, index)]
         raw, kind = tree.buffers[tensor.buffer].data, {**FORMATS, schema.TensorType.INT32: np.int32}.get(tensor.type)
-        if raw is None or kind is None:
+        if raw is None or kind is None or tensor.sparsity is not None:
             raise BundleError(f"{path}: its weights are not stored in a way that training can go on from")
         array = np.frombuffer(bytes(raw), kind).reshape(tensor.shape).astype(np.float32)
-        quantization = tensor.quantization
-        if np.dtype(kind).kind == "i" and quantization is not None and quantization.scale is not None:
-            zero = np.asarray(quantization.zeroPoint, np.float32)
-            side = (-1,) + (1,) * (array.ndim - 1)
-            array = (array - zero.reshape(side)) * np.asarray(quantization.scale, np.float32).reshape(side)
+        if np.dtype(kind).kind == "i":
+            scale, zero = (getattr(tensor.quantization, name, None) for name in ("scale", "zeroPoint"))
+            if scale is None or zero is None or len(scale) not in (1, len(array)) or len(zero) != len(scale):
+                raise BundleError(f"{path}: its integer weights have no scales that training can go on from")
+            side = (-1,) + (1,) * (array.ndim - 1)  # One scale for the tensor, or one for each output channel.
+            array = (array - np.asarray(zero, np.float32).reshape(side)) * np.asarray(scale, np.float32).reshape(side)
         return array
 
     def layers(kind: int) -> list[Layer]:
@@ -152,18 +153,22 @@ def unfold(
 
 
 def _statistics(model: tf_keras.Model, images: Images, face_input: FaceInput) -> tuple[list, list]:
-    """Mean and standard deviation of every channel of each of the model's outputs, float32."""
+    """Mean and standard deviation of every channel of each of the model's outputs, float32 (under bf16, too)."""
 
     @tf.function
-    def sums(batch: tf.Tensor) -> list[tf.Tensor]:
-        outputs = [tf.reshape(out, (-1, out.shape[-1])) for out in model(batch, training=False)]
-        return [tf.stack([tf.reduce_mean(out, 0), tf.reduce_mean(out**2, 0)]) for out in outputs]
+    def moments(batch: tf.Tensor) -> list[tf.Tensor]:
+        outputs = [tf.cast(out, tf.float32) for out in model(batch, training=False)]
+        return [tf.stack(tf.nn.moments(out, (0, 1, 2))) for out in outputs]
 
     weights, parts = [], []
     for batch, _ in plain_batches(images, face_input, BATCH):
         weights.append(len(batch))
-        parts.append([part.numpy().astype(np.float64) for part in sums(batch)])
-    moments = [np.average(np.stack(layer), axis=0, weights=weights) for layer in zip(*parts, strict=True)]
-    means = [first for first, _ in moments]
-    deviations = [np.sqrt(np.maximum(second - first**2, 0.0)) for first, second in moments]
-    return [m.astype(np.float32) for m in means], [d.astype(np.float32) for d in deviations]
+        parts.append([part.numpy().astype(np.float64) for part in moments(batch)])
+    means, deviations = [], []
+    for layer in zip(*parts, strict=True):
+        mean, variance = np.average(np.stack(layer), axis=0, weights=weights)
+        # Within the batches and between them. Mean squares minus squared means would lose small deviations.
+        between = np.average([(own - mean) ** 2 for own, _ in layer], axis=0, weights=weights)
+        means.append(mean.astype(np.float32))
+        deviations.append(np.sqrt(variance + between).astype(np.float32))
+    return means, deviations

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeface.errors import RunError
+from edgeface.files import text_sha256
 
 SHAPE = ("width", "blocks", "widths")
 """Arguments of a network that say how wide and deep it is."""
@@ -47,6 +48,7 @@ def resumed_info(out: Path, info: dict[str, Any], *, pruned: bool) -> dict[str, 
             "--seed": begun["seed"] == info["seed"],
             "--teacher": (begun["teacher"] or {}).get("weights_sha256")
             == (info["teacher"] or {}).get("weights_sha256"),
+            "recipe.toml": begun.get("files", {}).get("recipe.toml") in (None, text_sha256(out / "recipe.toml")),
         }
         sparse = "sparsity" in begun
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

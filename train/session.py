@@ -20,7 +20,7 @@ from edgeface.data.cache import cached_images
 from edgeface.data.layouts import FaceDataset, default_face_input, load_dataset
 from edgeface.errors import DataError, RunError, UsageError
 from edgeface.face_input import FaceInput
-from edgeface.files import storage_errors, write_json, write_text
+from edgeface.files import storage_errors, text_sha256, write_json, write_text
 from edgeface.models import build_network, load_model
 from edgeface.models.inception_resnet import SMALLEST_SIZE
 from edgeface.recipe import Recipe, to_toml
@@ -85,7 +85,7 @@ def train(request: Request) -> Outcome:
     _check_folder(request)
     dataset = load_dataset(request.data)
     face_input = default_face_input(dataset, request.recipe.size)
-    teacher = _open_teacher(request, dataset, face_input)
+    teacher = open_teacher(request.teacher, dataset, face_input) if request.teacher else None
     train_images = load_split(dataset, "train", face_input, strict=request.strict)
     validation = load_split(dataset, "val", face_input, strict=request.strict)
     tf_keras.utils.set_random_seed(request.seed)
@@ -109,6 +109,7 @@ def train(request: Request) -> Outcome:
             request.out.mkdir(parents=True, exist_ok=True)
         write_text(request.out / "recipe.toml", to_toml(request.recipe))
         write_text(request.out / "identities.txt", "".join(f"{name}\n" for name in dataset.identities))
+        info["files"] = {name: text_sha256(request.out / name) for name in ("recipe.toml", "identities.txt")}
         save_info({}, "")
     job = Job(
         request.out, learner, request.recipe, request.seed, strategy, face_input, train_images, validation, save_info,
@@ -161,12 +162,15 @@ def _check_folder(request: Request) -> None:
         raise RunError(f"{request.out}: holds a run already; go on with --resume, or choose another --out")
 
 
-def _open_teacher(request: Request, dataset: FaceDataset, face_input: FaceInput) -> Run | None:
-    if request.teacher is None:
-        return None
-    teacher = open_run(request.teacher)
+def open_teacher(path: Path, dataset: FaceDataset, face_input: FaceInput) -> Run:
+    """Open a teacher's run. Raises RunError unless it knows the dataset's people and sees the student's images."""
+    teacher = open_run(path)
     if teacher.identities != dataset.identities:
         raise RunError(f"{teacher.path}: was trained on other identities than {dataset.root}; train a teacher on it")
+    if teacher.face_input.size == face_input.size and teacher.face_input != face_input:
+        raise RunError(
+            f"{teacher.path}: crops its photos in another way than {dataset.root} is; train a teacher on this dataset"
+        )
     if teacher.face_input != face_input:
         raise RunError(
             f"{teacher.path}: sees {teacher.face_input.size} px, the student's recipe {face_input.size} px; both must "
@@ -186,8 +190,7 @@ def _network(request: Request, classes: int, per_epoch: int) -> tuple[str, dict[
     if request.start:
         return request.start.network, {**build, **request.start.shape}
     if request.network is None and request.width is None:
-        if recipe.size < SMALLEST_SIZE:
-            raise UsageError(f"the teacher needs images of {SMALLEST_SIZE} px or more: --set size={SMALLEST_SIZE}")
+        check_size(recipe.size)
         return "inception_resnet_v1", build
     network = request.network or STUDENTS[0]
     if network not in STUDENTS:
@@ -196,7 +199,21 @@ def _network(request: Request, classes: int, per_epoch: int) -> tuple[str, dict[
         if request.width is not None:
             raise UsageError(f"--width {request.width:g}: {network} has one width; leave --width out")
         return network, build
-    return network, {**build, "width": 1.0 if request.width is None else request.width}
+    width = 1.0 if request.width is None else request.width
+    check_width(width)
+    return network, {**build, "width": width}
+
+
+def check_size(size: int) -> None:
+    """Raise UsageError for images that are too small for the teacher network."""
+    if size < SMALLEST_SIZE:
+        raise UsageError(f"the teacher needs images of {SMALLEST_SIZE} px or more: --set size={SMALLEST_SIZE}")
+
+
+def check_width(width: float) -> None:
+    """Raise UsageError for a width that leaves a SqueezeNext without channels or makes it larger than its teacher."""
+    if not 0.125 <= width <= 8:
+        raise UsageError(f"--width {width:g}: must lie within 0.125..8; 1.0 and 2.0 are the published students")
 
 
 def _check_replicas(recipe: Recipe, strategy: tf.distribute.Strategy) -> None:

@@ -13,11 +13,12 @@ import tensorflow as tf
 
 from edgeface.data.layouts import default_face_input, load_dataset
 from edgeface.face_input import FaceInput
-from edgeface.models import build_network, load_run_model
+from edgeface.models import build_network, load_model
 from edgeface.recipe import Recipe, Stage
+from edgeface.run import Run
 from edgeface.train.batches import Images, epoch_order, generator_for, grouping, training_batches, view_table
 from edgeface.train.evaluate import BATCH, make_predictor
-from edgeface.train.session import load_split
+from edgeface.train.session import check_size, check_width, load_split, open_teacher
 from edgeface.train.step import Learner, make_step
 
 SEED = tf.constant([0, 0])
@@ -34,8 +35,13 @@ def measure_speed(
     `bare` repeats one batch that lies in memory; `pipeline` reads, augments and prefetches new ones. With a teacher
     there are `cached_teacher` and `live_teacher` too. Ratios: `pipeline_share` and `cached_over_live`.
     """
+    if width is None:
+        check_size(recipe.size)
+    else:
+        check_width(width)
     dataset = load_dataset(data)
     face_input = default_face_input(dataset, recipe.size)
+    run = open_teacher(teacher, dataset, face_input) if teacher else None
     images = load_split(dataset, "train", face_input)
     stage = [stage for stage in recipe.stages if stage.epochs][-1]
     build: dict[str, Any] = {"classes": len(dataset.identities), "size": recipe.size}
@@ -51,8 +57,8 @@ def measure_speed(
         "pipeline": lambda: training_batches(images, face_input, stage, order, table),
     }
     stepping = {"bare": step, "pipeline": step}
-    if teacher is not None:
-        _add_teacher(teacher, recipe, stage, network, build, images, face_input, order, table, ways, stepping)
+    if run is not None:
+        _add_teacher(run, recipe, stage, network, build, images, face_input, order, table, ways, stepping)
     rates: dict[str, list[float]] = {name: [] for name in ways}
     for name, batches in ways.items():
         stepping[name](next(iter(batches())), SEED)
@@ -68,10 +74,10 @@ def measure_speed(
 
 
 def _add_teacher(
-    run: Path, recipe: Recipe, stage: Stage, network: str, build: dict, images: Images, face_input: FaceInput,
+    run: Run, recipe: Recipe, stage: Stage, network: str, build: dict, images: Images, face_input: FaceInput,
     order: np.ndarray, table: np.ndarray, ways: dict, stepping: dict,
 ) -> None:  # fmt: skip
-    model, _, _ = load_run_model(run)
+    model = load_model(run)
     sizes = {name: model.output[name].shape[-1] for name in ("embedding", "logits")}
     outputs = tuple(np.zeros((len(images), size), np.float16) for size in sizes.values())
     ways["cached_teacher"] = lambda: training_batches(images, face_input, stage, order, table, outputs)

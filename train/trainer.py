@@ -167,7 +167,10 @@ def _keep(job: Job, place: Place, accuracy: float) -> None:
     """Write the weights as they are now as the run's best."""
     place.best_accuracy = accuracy
     with atomic_path(job.out / "weights.h5") as temporary:
-        job.learner.model.save_weights(str(temporary), save_format="h5")
+        try:
+            job.learner.model.save_weights(str(temporary), save_format="h5")
+        except RuntimeError as error:  # h5py's word for a disk that is full when it closes the file
+            raise OSError(str(error).splitlines()[0]) from None
     figures = {
         "val_accuracy": accuracy,
         "stage": place.stage,

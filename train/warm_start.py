@@ -36,7 +36,13 @@ def warm_start(path: Path, data: Path, *, teacher: bool) -> Start:
         )
 
     def prepare(learner: Learner, views: TeacherCache | None) -> None:
-        learner.model.set_weights(load_model(run).get_weights())
+        try:
+            learner.model.set_weights(load_model(run).get_weights())
+        except ValueError:  # MobileFaceNet's last depthwise layer is as large as the picture that comes to it
+            raise RunError(
+                f"{path}: its {run.network} is one for {run.face_input.size} px and fits no other size; "
+                f"--set size={run.face_input.size}"
+            ) from None
 
     shape = {name: run.build[name] for name in SHAPE if name in run.build}
     facts = {"init": {"run": str(path.resolve()), "weights_sha256": run.info["weights_sha256"], "figures": run.figures}}

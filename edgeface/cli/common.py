@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import json
 import sys
@@ -54,6 +55,11 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
         except EdgeFaceError as error:
             note(f"error: {error}")
             raise typer.Exit(error.exit_code) from None
+        except OSError as error:
+            if error.errno == errno.EPIPE:  # whoever read our output has gone
+                raise
+            note(f"error: {error.filename or 'a file'}: {error.strerror or error}; check the path and its permissions")
+            raise typer.Exit(EdgeFaceError.exit_code) from None
         except ModuleNotFoundError as error:
             if (error.name or "").split(".")[0] == "edgeface":
                 raise

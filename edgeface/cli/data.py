@@ -143,6 +143,7 @@ def preview(
     columns: Annotated[int, typer.Option(min=1, help="How many photos of each.")] = 8,
     size: Annotated[int, typer.Option(min=16, max=512, help="Side of the network's input, pixels.")] = 112,
     seed: Seed = 0,
+    quiet: Quiet = False,
 ) -> None:
     """Write a contact sheet of the photos as the network gets them: cropped, resized, augmented.
 
@@ -169,7 +170,8 @@ def preview(
     page = encode_image(contact_sheet(images, columns), ".png")
     with atomic_path(out) as temporary:
         temporary.write_bytes(page)
-    typer.echo(f"{out}: {len(images)} photos")
+    if not quiet:
+        typer.echo(f"{out}: {len(images)} photos")
 
 
 def _augmented(images: np.ndarray, kind: str, seed: int) -> np.ndarray:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -22,7 +23,7 @@ def register(app: typer.Typer) -> None:
 @command
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for everything the demo makes.")] = Path("demo"),
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the faces and of training.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of the faces and of training.")] = 0,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -62,11 +63,14 @@ def _train(out: Path, name: str, width: float | None, seed: int, quiet: bool, ti
     note(title, quiet=quiet)
     run = out / name
     resume = (run / "checkpoints" / "checkpoint").exists()
+    begun = _begun(run)
     if resume:
-        if json.loads((run / "run.json").read_text(encoding="utf-8")).get("figures", {}).get("finished"):
+        if begun.get("figures", {}).get("finished"):
             return
         recipe, _ = read_resumed(run, name, [])
     else:
+        if begun.get("recipe") == "demo":  # killed before its first checkpoint: nothing to go on from
+            shutil.rmtree(run)
         recipe = load_recipe(recipe_path("demo")[0], name)
     teacher = out / "teacher" if width else None
     request = Request(
@@ -76,6 +80,15 @@ def _train(out: Path, name: str, width: float | None, seed: int, quiet: bool, ti
     if train(request).stopped:
         note(f"stopped; go on with: edgeface demo --out {out}")
         raise typer.Exit(130)
+
+
+def _begun(run: Path) -> dict[str, Any]:
+    """What `run.json` says of a run, nothing when there is none that can be read."""
+    try:
+        begun = json.loads((run / "run.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return begun if isinstance(begun, dict) else {}
 
 
 def _quantize(run: Path, bundles: list[Path], faces: Path) -> None:

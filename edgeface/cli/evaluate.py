@@ -27,7 +27,9 @@ def evaluate(
     target: Annotated[Path, typer.Argument(metavar="BUNDLE|RUN", help="A bundle, or a training run.")],
     data: Annotated[Path | None, typer.Argument(help="The dataset's folder.")] = None,
     split: Annotated[str, typer.Option(help="train, val, test, or all where the dataset has no split.")] = "val",
-    predictions: Annotated[Path | None, typer.Option(help="Write id,label lines here, labelled split or not.")] = None,
+    predictions: Annotated[
+        Path | None, typer.Option(help="Write id,label lines (CSV) here, labelled split or not.")
+    ] = None,
     threads: Annotated[int, typer.Option(help="Threads of the TFLite runtime.", min=1)] = 2,
     worst: Annotated[int, typer.Option(help="How many identities and confusions to show.", min=0)] = 10,
     strict: Annotated[bool, typer.Option("--strict", help="Refuse when one image cannot be used.")] = False,
@@ -68,6 +70,9 @@ def evaluate(
         write_predictions(predictions, photos, logits, identities)
         note(f"{len(photos)} predictions written to {predictions}", quiet=quiet)
         if (labels < 0).all():
+            if as_json:
+                written = {"predictions": str(predictions), "images": len(photos)}
+                print_json({"target": str(target), "data": str(data), "split": split, **written})
             return
     result = score(logits, labels, identities, worst)
     if as_json:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from edgeface.cli.common import Json, command, print_json
+from edgeface.cli.common import Json, Quiet, command, note, print_json
 
 
 def register(app: typer.Typer) -> None:
@@ -20,6 +20,7 @@ def models(
     classes: Annotated[int, typer.Option(help="Number of identities.", min=2)] = 2360,
     size: Annotated[int, typer.Option(help="Side of the input, pixels.", min=32)] = 224,
     as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """The networks with trainable parameters, multiply-adds and file sizes.
 
@@ -32,9 +33,12 @@ def models(
     from edgeface.tensorflow_setup import quiet_tensorflow
 
     quiet_tensorflow()
+    from edgeface.models.inception_resnet import SMALLEST_SIZE
     from edgeface.models.summary import summaries
 
     rows = summaries(classes, size)
+    if size < SMALLEST_SIZE:
+        note(f"the teacher, inception-resnet-v1, needs {SMALLEST_SIZE} px or more and is left out", quiet=quiet)
     if as_json:
         print_json(rows)
         return

@@ -18,13 +18,18 @@ app = typer.Typer(
 Data = Annotated[Path, typer.Argument(help="The dataset's folder; 'edgeface data check' says whether it will do.")]
 Out = Annotated[Path | None, typer.Option(help="The run's folder. Default: runs/teacher or runs/student-WIDTH.")]
 RecipeFile = Annotated[
-    str,
-    typer.Option("--recipe", help="A shipped recipe (demo, cpu, reference) or a TOML file; see 'edgeface recipes'."),
+    str | None,
+    typer.Option(
+        "--recipe",
+        help="A shipped recipe (demo, cpu, reference) or a TOML file; see 'edgeface recipes'. Default: cpu.",
+    ),
 ]
 Set = Annotated[
     list[str] | None, typer.Option("--set", help="Override a field: --set stage1.epochs=20. May be given many times.")
 ]
-Seed = Annotated[int | None, typer.Option(help="Seed of weights, order, augmentation and dropout. Default: 0.", min=0)]
+Seed = Annotated[
+    int | None, typer.Option(help="Seed of weights, order, augmentation and dropout. Default: 0.", min=0, max=2**31 - 1)
+]
 Resume = Annotated[
     bool, typer.Option("--resume", help="Go on where the run in --out was stopped, with all that it began with.")
 ]
@@ -42,7 +47,7 @@ Strict = Annotated[bool, typer.Option("--strict", help="Refuse the dataset when 
 def teacher(
     data: Data,
     out: Out = None,
-    recipe: RecipeFile = "cpu",
+    recipe: RecipeFile = None,
     overrides: Set = None,
     seed: Seed = None,
     resume: Resume = False,
@@ -81,7 +86,7 @@ def student(
         Path | None, typer.Option(help="A trained teacher's run; the student learns from it too.")
     ] = None,
     out: Out = None,
-    recipe: RecipeFile = "cpu",
+    recipe: RecipeFile = None,
     overrides: Set = None,
     seed: Seed = None,
     resume: Resume = False,
@@ -123,10 +128,11 @@ def speed(
     data: Data,
     width: Annotated[float | None, typer.Option(help="Width of the student; left out, the teacher network.")] = None,
     teacher: Annotated[Path | None, typer.Option(help="Compare a live teacher with cached outputs, too.")] = None,
-    recipe: RecipeFile = "cpu",
+    recipe: RecipeFile = None,
     overrides: Set = None,
     steps: Annotated[int, typer.Option(help="Steps a round.", min=1)] = 30,
     as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """How many images a second a training step takes here: bare, with the input pipeline, with a teacher.
 
@@ -140,7 +146,7 @@ def speed(
     from edgeface.tensorflow_setup import quiet_tensorflow
     from edgeface.train.recipes import recipe_path
 
-    chosen = load_recipe(recipe_path(recipe)[0], "teacher" if width is None else "student", overrides)
+    chosen = load_recipe(recipe_path(recipe or "cpu")[0], "teacher" if width is None else "student", overrides)
     quiet_tensorflow()
     from edgeface.train.speed import measure_speed
 
@@ -150,6 +156,8 @@ def speed(
         return
     for name, rate in result["images_per_second"].items():
         print(f"{name:<16}{rate:8.1f} images/s")
+    if quiet:
+        return
     print(f"the pipeline keeps {100 * result['pipeline_share']:.1f} % of the bare step's images/s")
     if "cached_over_live" in result:
         print(f"cached teacher outputs make a step {result['cached_over_live']:.2f} times as fast as a live teacher")
@@ -181,9 +189,9 @@ def _train(
     if options["precision"]:
         sets.append(f"precision={options['precision']}")
     if request["resume"]:
-        recipe, name = read_resumed(out, role, sets)
+        recipe, name = read_resumed(out, role, sets, options["recipe"])
     else:
-        path, name = recipe_path(options["recipe"])
+        path, name = recipe_path(options["recipe"] or "cpu")
         recipe = load_recipe(path, role, sets)
     quiet_tensorflow()
     from edgeface.train.resuming import begun_with

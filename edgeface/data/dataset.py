@@ -78,9 +78,8 @@ class FaceDataset:
         unknown = [name for name in self.identities if name not in index]
         if unknown:
             names = ", ".join(unknown[:3])
-            raise DataError(
-                f"{self.root}: {len(unknown)} identities are unknown to the model ({names}); use its own data"
-            )
+            noun = "identity is" if len(unknown) == 1 else "identities are"
+            raise DataError(f"{self.root}: {len(unknown)} {noun} unknown to the model ({names}); use its own data")
         samples = tuple(
             sample if sample.identity is None else replace(sample, identity=index[self.identities[sample.identity]])
             for sample in self.samples
@@ -90,7 +89,8 @@ class FaceDataset:
     def _no_split(self, split: str) -> str:
         if self.splits == ("all",):
             return f"{self.root}: has no {split} split; make one with: edgeface data split {self.root} --out NEW_FOLDER"
-        return f"{self.root}: has no photos in split {split!r}, only in {', '.join(self.splits) or 'none'}"
+        fix = "; make a new split with: edgeface data split --resplit" if split in ("train", "val") else ""
+        return f"{self.root}: has no photos in split {split!r}, only in {', '.join(self.splits) or 'none'}{fix}"
 
 
 def default_face_input(dataset: FaceDataset, size: int) -> FaceInput:

@@ -4,7 +4,7 @@ Three layouts:
 - identity folders: `anna/1.jpg ...`, or the same inside `train/`, `val/` and `test/`;
 - split lists: `train/ val/ train_id.txt val_id.txt`, each line `name identity`;
 - CelebA's own files: `img_align_celeba/`, `identity_CelebA.txt`, `list_eval_partition.txt`.
-A `test/` folder may hold unlabelled photos in the first two.
+A `test/` folder may hold unlabelled photos in the first two, and may be all there is, to be recognised.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def load_dataset(root: Path | str) -> FaceDataset:
     """List the photos of a dataset folder, without opening them.
 
     Raises DataError when the folder is missing or of no known layout, when labels name missing files, when a
-    person's folder is empty, or when validation identities are absent from train.
+    person's folder is empty or its name cannot be a label, or when validation identities are absent from train.
     """
     dataset, problems = scan_dataset(root)
     for problem in problems:
@@ -97,7 +97,7 @@ def _read(root: Path, found: _Found) -> str:
         for split, folder in splits.items():
             _read_split_list(split, folder, lists[split], found)
         return SPLIT_LISTS
-    if "train" in splits or "val" in splits:
+    if "train" in splits or "val" in splits or _list(root)[0] == ["test"]:
         for split, folder in splits.items():
             _read_identity_folders(folder, split, found)
         return IDENTITY_FOLDERS
@@ -222,7 +222,15 @@ def _report_missing(labels: Path, folder: Path, table: dict[str, str], images: I
 
 
 def _check_identities(dataset: FaceDataset, found: _Found) -> None:
-    """Report validation identities that train lacks and identities with a single photo to learn from."""
+    """Report names that no label file can hold, validation identities that train lacks, and identities with a single
+    photo to learn from."""
+    bad = [name for name in dataset.identities if not _is_line(name)]
+    if bad:
+        found.error(
+            "bad names",
+            f"{dataset.root}: identity {bad[0]!r} cannot be a line of a UTF-8 text file; rename its folder "
+            "(no space at either end, no line break)",
+        )
     learnt = Counter(sample.identity for sample in dataset.samples if sample.split in ("train", "all"))
     for split in ("val", "test"):
         others = {sample.identity for sample in dataset.samples if sample.split == split}
@@ -232,7 +240,7 @@ def _check_identities(dataset: FaceDataset, found: _Found) -> None:
             (found.error if split == "val" else found.warning)(
                 "identities absent from train",
                 f"{dataset.root}: {_count(others, 'identity')} of {split} absent from train (first: {first}); "
-                "move some photos to train, or split anew with: edgeface data split --resplit",
+                "move some photos to train, or split anew with: edgeface data split --resplit --out NEW_FOLDER",
             )
     single = sorted(identity for identity, photos in learnt.items() if identity is not None and photos == 1)
     if single:
@@ -262,6 +270,11 @@ def _count(items: Iterable[object], noun: str) -> str:
     number = len(list(items))
     plural = noun[:-1] + "ies" if noun.endswith("y") else noun + "s"
     return f"{number} {noun if number == 1 else plural}"
+
+
+def _is_line(name: str) -> bool:
+    """Whether a name survives being written as one line of labels.txt and read again."""
+    return name.encode("utf-8", "replace").decode() == name and name.strip() == name and len(name.splitlines()) == 1
 
 
 def _is_number(name: str) -> bool:

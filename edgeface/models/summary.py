@@ -8,6 +8,7 @@ import numpy as np
 import tf_keras
 
 from edgeface.models import inception_resnet_v1, mobilefacenet, mobilefacenet_prelu, squeezenext_23v5
+from edgeface.models.inception_resnet import SMALLEST_SIZE
 
 
 def trainable_parameters(model: tf_keras.Model) -> int:
@@ -46,7 +47,7 @@ def _kernel(layer: tf_keras.layers.Layer) -> Any:
 
 
 def summaries(classes: int, size: int) -> list[dict[str, Any]]:
-    """One row a network: name, trainable, macs, float32_bytes, int8_bytes."""
+    """One row a network: name, trainable, macs, float32_bytes, int8_bytes. No teacher below SMALLEST_SIZE."""
     rows = []
     networks = {
         "inception-resnet-v1": lambda: inception_resnet_v1(classes, size=size),
@@ -55,6 +56,8 @@ def summaries(classes: int, size: int) -> list[dict[str, Any]]:
         "mobilefacenet": lambda: mobilefacenet(classes, size=size),
         "mobilefacenet-prelu": lambda: mobilefacenet_prelu(classes, size=size),
     }
+    if size < SMALLEST_SIZE:
+        del networks["inception-resnet-v1"]
     for name, build in networks.items():
         model = build()
         float32_bytes, int8_bytes = weight_bytes(model)

@@ -1,12 +1,14 @@
 """`make demo`, whole."""
 
+import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner
 
 from edgeface.bundle import open_bundle
-from edgeface.cli import app
+from edgeface.cli import app, demo
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -23,3 +25,21 @@ def test_make_demo_learns_and_ends_with_a_table(tmp_path):
     assert "student-int8" in result.stdout
     again = CliRunner().invoke(app, ["demo", "--out", str(tmp_path / "demo"), "--json", "--quiet"])
     assert again.exit_code == 0, again.output
+
+
+def test_a_demo_killed_before_its_first_checkpoint_begins_that_run_anew(tmp_path, monkeypatch):
+    from edgeface.train import session
+
+    asked = []
+
+    def train(request):
+        asked.append((request.resume, request.out.exists()))
+        return SimpleNamespace(stopped=False)
+
+    monkeypatch.setattr(session, "train", train)
+    run = tmp_path / "teacher"
+    for recipe in ("demo", "cpu"):
+        run.mkdir()
+        (run / "run.json").write_text(json.dumps({"recipe": recipe}))
+        demo._train(tmp_path, "teacher", None, 0, True, "")
+    assert asked == [(False, False), (False, True)]  # somebody's own run is left alone

@@ -88,6 +88,7 @@ def test_train_eval_and_resume_from_the_command_line(faces, tmp_path):
             ["train", "student", "{faces}", "--network", "mobilefacenet", "--width", "2", "--set", "batch_size=8"],
             "mobilefacenet has one width",
         ),
+        (["train", "student", "{faces}", "--width", "0", "--set", "batch_size=8"], "must lie within 0.125..8"),
         (["train", "student", "{faces}", "--init", "{missing}"], "no such run"),
         (["train", "student", "{faces}", "--init", "{missing}", "--width", "2"], "leave out --width"),
         (["eval", "{missing}", "{faces}"], "no such folder"),
@@ -198,3 +199,17 @@ def test_a_live_teacher_teaches_and_its_speed_is_compared_with_a_cached_one(face
     report = json.loads(run("train", "speed", faces, *speed).stdout)
     assert set(report["images_per_second"]) == {"bare", "pipeline", "cached_teacher", "live_teacher"}
     assert report["cached_over_live"] > 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [(["--width", "0"], "must lie within 0.125..8"), (["--set", "size=64"], "75 px")],
+)
+def test_speed_refuses_networks_that_cannot_be_built(faces, arguments, says):
+    result = run("train", "speed", faces, *arguments)
+    assert result.exit_code == 2
+    assert says in result.stderr
+
+
+def test_a_seed_that_numpy_refuses_is_a_usage_error(faces):
+    assert run("train", "student", faces, "--seed", 2**31).exit_code == 2

@@ -156,3 +156,17 @@ def test_unusable_folders(tmp_path: Path, faces: Path) -> None:
 def test_validation_folder_has_other_names(faces: Path) -> None:
     (faces / "val").rename(faces / "validation")
     assert load_dataset(faces).splits == ("train", "val")
+
+
+@pytest.mark.parametrize("name", ["ann ", "a\u2028b", "J\udcfcrgen"])
+def test_a_folder_whose_name_cannot_be_a_label_is_refused(people: Path, name: str) -> None:
+    (people / "ann").rename(people / name)
+    with pytest.raises(DataError, match="rename its folder"):
+        load_dataset(people)
+
+
+def test_a_test_folder_alone_is_photos_to_recognise(faces: Path, tmp_path: Path) -> None:
+    shutil.copytree(faces / "train/person_00", tmp_path / "alone/test")
+    dataset = load_dataset(tmp_path / "alone")
+    assert (dataset.splits, dataset.identities) == (("test",), ())
+    assert dataset.relabelled(("ann", "bob")).of("test")[0].identity is None

@@ -69,6 +69,13 @@ def test_role_tables_override_the_common_ones_and_set_overrides_both(write):
         ("augmentation.rotation = 95\nstage1.epochs = 1", "rotation"),
         ("head = 'cosface'\nstage1.epochs = 1", "arcface"),
         ("average_decay = 1.0\nstage1.epochs = 1", "average_decay"),
+        ("stage1.epochs = 1\nstage1.center_loss = inf", "'stage1.center_loss' must be a finite number"),
+        (f"stage1.epochs = 1\ndropout = {'1' * 400}", "'dropout' must be a finite number"),
+        ("stage1.epochs = 1\nweight_decay = -1", "weight_decay"),
+        ("stage1.epochs = 1\ndecay_rate = 0", "decay_rate"),
+        ("stage1.epochs = 1\naugmentation.flip = 2", "augmentation.flip must lie within 0..1"),
+        ("stage1.epochs = 1\ndistillation.soft_labels = -1", "distillation.soft_labels must not be negative"),
+        ("batch_size = 4\nstage2.triplet = 1.0\nstage2.epochs = 1", "set batch_size to 8 or more"),
     ],
 )
 def test_a_bad_recipe_is_refused_by_file_and_field(write, text, says):

@@ -4,16 +4,18 @@ import shutil
 
 import numpy as np
 import pytest
+import tf_keras
 from typer.testing import CliRunner
 
 from edgeface.bundle import open_bundle
 from edgeface.cli import app
 from edgeface.data.synthetic import draw_faces
 from edgeface.errors import BundleError
+from edgeface.face_input import FaceInput
 from edgeface.models import build_network
 from edgeface.models.squeezenext import uniform_widths
 from edgeface.train.batches import Images
-from edgeface.train.from_bundle import bundle_start, folded_layers, unfold, widths_of
+from edgeface.train.from_bundle import _statistics, bundle_start, folded_layers, unfold, widths_of
 
 
 @pytest.fixture(scope="module")
@@ -91,3 +93,16 @@ def test_a_run_from_a_bundle_records_it(tiny_bundle, tmp_path):
     start = bundle_start(tiny_bundle, people)
     assert start.shape == {"width": 0.5, "widths": uniform_widths(0.5, [1, 0, 0, 0])}
     assert start.facts["init"]["model_sha256"] == open_bundle(tiny_bundle).model_sha256
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+def test_statistics_keep_a_small_deviation_beside_a_large_mean(policy):
+    shades = np.random.default_rng(0).integers(0, 3, (80, 4, 4, 3), np.uint8)
+    image = tf_keras.Input((4, 4, 3))
+    layer = tf_keras.layers.Rescaling(1.0, offset=64.0, dtype="float32" if policy == "float32" else "bfloat16")
+    model = tf_keras.Model(image, [layer(image), tf_keras.layers.Rescaling(1.0, offset=64.0)(image)])
+    seen = shades.astype(np.float64) / 127.5 - 1 + 64
+    means, deviations = _statistics(model, Images(shades, np.zeros(80, np.int32)), FaceInput(4))
+    np.testing.assert_allclose(means[1], seen.mean((0, 1, 2)), rtol=1e-5)
+    np.testing.assert_allclose(deviations[1], seen.std((0, 1, 2)), rtol=1e-2)
+    assert all(values.dtype == np.float32 and np.isfinite(values).all() for values in (*means, *deviations))

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from edgeface.errors import RunError
-from edgeface.train.resuming import begun_with
+from edgeface.errors import RecipeError, RunError
+from edgeface.files import text_sha256
+from edgeface.train.recipes import read_resumed
+from edgeface.train.resuming import begun_with, resumed_info
 
 BEGUN = {"network": "squeezenext_23v5", "build": {"width": 2.0}, "teacher": {"run": "/runs/teacher"}, "seed": 3}
 
@@ -33,3 +35,21 @@ def test_no_run_tells_nothing_and_a_damaged_one_is_named(tmp_path):
     (tmp_path / "run.json").write_text('{"network": "squeezenext_23v5"}')
     with pytest.raises(RunError, match=r"run.json: cannot be read"):
         begun_with(tmp_path, "student")
+
+
+def test_a_recipe_edited_since_the_run_began_is_refused(tmp_path):
+    (tmp_path / "recipe.toml").write_text("stage1.epochs = 1\n")
+    info = {**BEGUN, "dataset": {"hash": "x"}, "files": {"recipe.toml": text_sha256(tmp_path / "recipe.toml")}}
+    (tmp_path / "run.json").write_text(json.dumps(info))
+    assert resumed_info(tmp_path, info, pruned=False) == info
+    (tmp_path / "recipe.toml").write_text("stage1.epochs = 2\n")
+    with pytest.raises(RunError, match=r"another recipe\.toml"):
+        resumed_info(tmp_path, info, pruned=False)
+
+
+def test_another_recipe_than_the_run_began_with_is_refused_by_name(tmp_path):
+    (tmp_path / "recipe.toml").write_text("stage1.epochs = 1\n")
+    (tmp_path / "run.json").write_text(json.dumps({"recipe": "cpu"}))
+    assert read_resumed(tmp_path, "student", [], "cpu")[1] == "cpu"
+    with pytest.raises(RecipeError, match="leave out --recipe demo"):
+        read_resumed(tmp_path, "student", [], "demo")

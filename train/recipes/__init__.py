@@ -26,8 +26,9 @@ def shipped_recipes() -> dict[str, str]:
     return {path.stem: load_recipe(path, "student").description for path in sorted(RECIPES.glob("*.toml"))}
 
 
-def read_resumed(run: Path, role: str, overrides: list[str]) -> tuple[Recipe, str]:
-    """The recipe a run was started with and its name. Overrides are refused: a resumed run must not change.
+def read_resumed(run: Path, role: str, overrides: list[str], recipe: str | None = None) -> tuple[Recipe, str]:
+    """The recipe a run was started with and its name. Overrides and the name of another are refused: a resumed run
+    must not change.
 
     Raises RunError when the folder holds no run, RecipeError when its recipe is damaged.
     """
@@ -37,4 +38,8 @@ def read_resumed(run: Path, role: str, overrides: list[str]) -> tuple[Recipe, st
         name = json.loads((run / "run.json").read_text(encoding="utf-8"))["recipe"]
     except (OSError, ValueError, KeyError, TypeError):
         raise RunError(f"{run}: holds no run to resume; start it without --resume") from None
+    if recipe is not None and Path(recipe).stem != name:
+        raise RecipeError(
+            f"--resume goes on with {run / 'recipe.toml'}, made from '{name}'; leave out --recipe {recipe}"
+        )
     return load_recipe(run / "recipe.toml", role), str(name)

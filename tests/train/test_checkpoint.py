@@ -1,0 +1,27 @@
+"""What a run writes: a damaged metrics file, and a disk that is full."""
+
+import pytest
+from training_jobs import make_job
+
+from edgeface.errors import StorageError
+from edgeface.train import trainer
+from edgeface.train.checkpoint import Place, read_metrics
+
+
+def test_metrics_end_at_the_first_damaged_line(tmp_path):
+    good = b'{"stage": 0, "epoch": 0, "loss": 1.0}\n'
+    for damaged in (b"\xff\xfe\n", b"[1]\n", b"3\n", b'{"stage": 0}\n', b'{"stage": null, "epoch": 0}\n', b'{"sta'):
+        (tmp_path / "metrics.jsonl").write_bytes(good + damaged + good)
+        assert read_metrics(tmp_path) == [{"stage": 0, "epoch": 0, "loss": 1.0}]
+
+
+def test_a_disk_that_is_full_when_the_weights_are_closed(tmp_path, monkeypatch):
+    job = make_job(tmp_path / "run")
+
+    def full(*arguments, **options):
+        raise RuntimeError("Can't decrement id ref count (unable to extend file properly, errno = 28)")
+
+    monkeypatch.setattr(job.learner.model, "save_weights", full)
+    with pytest.raises(StorageError, match=r"cannot write .*weights\.h5"):
+        trainer._keep(job, Place(), 0.5)
+    assert list((tmp_path / "run").iterdir()) == []
