@@ -94,6 +94,8 @@ def fit(job: Job, *, resume: bool) -> Place:
             if place.epoch >= stage.epochs:
                 place.steps_before += stage.epochs * per_epoch
                 place.stage, place.epoch = place.stage + 1, 0
+        if place.stage == len(job.recipe.stages):
+            job.stopped = False  # Ctrl-C in the last step stopped nothing.
         checkpoints.save(place)
     return place
 

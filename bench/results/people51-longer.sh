@@ -32,8 +32,15 @@ quantize() { # RUN MODE FOLDER OPTIONS...
   edgeface quantize "$run" --mode "$mode" --out "$out" --data "$data" --note "$note" "$@"
 }
 
-longer 1.0 36 --epochs 2 --frozen 0.5
+longer 1.0 36 --epochs 1 --frozen 0 --learning-rate 1e-4
 longer 2.0 14 --epochs 1 --frozen 0
+edgeface prune "$runs/student-1.0-longer" --data "$data" --keep-macs 0.6 --rounds 2 --out "$runs/pruned60-alone"
+quantize "$runs/pruned60-alone" int8 "$here/people51-pruned60-alone-int8"
 edgeface bench "$runs/bundles/1.0-float32" "$here/people51-1.0-int8" "$here/people51-1.0-qat" \
   "$runs/bundles/2.0-float32" "$here/people51-2.0-int8" "$here/people51-2.0-qat" \
-  --device cpu --data "$data" --out "$here/people51.json" --markdown "$here/people51.md"
+  "$here/people51-pruned60-alone-int8" --device cpu --data "$data" --out "$here/people51.json" --markdown "$here/people51.md"
+devices="--device rpi4 --device rpi5 --device phone-mid"
+EDGEFACE_ARM_HOME=$runs/none edgeface bench "$here/people51-1.0-int8" "$here/people51-2.0-int8" "$runs/bundles/1.0-float32" \
+  $devices --device ethos-u55-128 --data "$data" --out "$here/people51-devices.json" --markdown "$here/people51-devices.md"
+edgeface bench "$here/people51-1.0-int8" "$here/people51-2.0-int8" "$runs/bundles/1.0-float32" "$runs/bundles/2.0-float32" \
+  $devices --data "$data" --out "$here/people51-emulated.json" --markdown "$here/people51-emulated.md"

@@ -199,6 +199,8 @@ def _train(
     from edgeface.train.warm_start import warm_start
 
     begun = begun_with(out, role) if request["resume"] else {}
+    if request.get("network") not in (None, begun.get("network")):
+        begun.pop("width", None)
     request = {**begun, **{name: value for name, value in request.items() if value is not None}}
     request.setdefault("seed", 0)
     if init:
