@@ -18,6 +18,7 @@ from edgeface.errors import RunError
 from edgeface.face_input import FaceInput
 from edgeface.files import atomic_folder, sha256, write_json
 from edgeface.metrics import top_k
+from edgeface.models import save_weights
 from edgeface.run import Run
 from edgeface.train.batches import Images
 from edgeface.train.evaluate import make_predictor, outputs_over
@@ -75,7 +76,7 @@ def save(
     plain = tf_keras.models.clone_model(model)
     plain_weights(quantized, plain)
     with atomic_folder(folder) as temporary:
-        plain.save_weights(str(temporary / "weights.h5"), save_format="h5")
+        save_weights(plain, temporary / "weights.h5")
         for name in ("recipe.toml", "identities.txt"):
             (temporary / name).write_bytes((run.path / name).read_bytes())
         info = {**run.info, "figures": figures, "quantization": asdict(kept), "chain": run_chain(run, model)}

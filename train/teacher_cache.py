@@ -57,7 +57,7 @@ class TeacherCache:
             "weights": self.run.info["weights_sha256"],
             "labels": hashlib.sha256(self.data.labels.tobytes()).hexdigest(),
             # A row of every photo: another one in its place must not get the stored outputs.
-            "images": hashlib.sha256(np.ascontiguousarray(self.data.images[:, middle])).hexdigest(),
+            "images": hashlib.sha256(self.data.images[:, middle].tobytes()).hexdigest(),
             "input": self.run.face_input.to_dict(),
             "augmentation": asdict(self.config),
             "basic": stage.basic_augmentation,

@@ -18,6 +18,7 @@ from edgeface.errors import RunError
 from edgeface.face_input import FaceInput
 from edgeface.files import atomic_path, sha256
 from edgeface.metrics import top_k
+from edgeface.models import save_weights
 from edgeface.recipe import Recipe, Stage
 from edgeface.train.averaging import deployed
 from edgeface.train.batches import (
@@ -169,10 +170,7 @@ def _keep(job: Job, place: Place, accuracy: float) -> None:
     """Write the weights as they are now as the run's best."""
     place.best_accuracy = accuracy
     with atomic_path(job.out / "weights.h5") as temporary:
-        try:
-            job.learner.model.save_weights(str(temporary), save_format="h5")
-        except RuntimeError as error:  # h5py's word for a disk that is full when it closes the file
-            raise OSError(str(error).splitlines()[0]) from None
+        save_weights(job.learner.model, temporary)
     figures = {
         "val_accuracy": accuracy,
         "stage": place.stage,

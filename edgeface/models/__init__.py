@@ -29,6 +29,7 @@ __all__ = [
     "load_run_model",
     "mobilefacenet",
     "mobilefacenet_prelu",
+    "save_weights",
     "squeezenext_23v5",
 ]
 
@@ -36,6 +37,15 @@ __all__ = [
 def build_network(network: str, build: dict[str, Any]) -> tf_keras.Model:
     """Build a network by name with its arguments. Raises KeyError or TypeError when they do not fit."""
     return NETWORKS[network](**build)
+
+
+def save_weights(model: tf_keras.Model, path: Path) -> None:
+    """Write a network's weights as Keras HDF5. Raises OSError, also for the RuntimeError that is h5py's word for a full
+    disk when it closes the file."""
+    try:
+        model.save_weights(str(path), save_format="h5")
+    except RuntimeError as error:
+        raise OSError(str(error).splitlines()[0]) from None
 
 
 def load_model(run: Run) -> tf_keras.Model:
