@@ -55,23 +55,19 @@ def compress(
 
         edgeface compress runs/student-1.0 --budget "drop<=2" --keep 1,0.5 --all --json
     """
+    from edgeface.cli.measuring import fps_on
     from edgeface.compress.budget import parse_budget
-
-    limits, keeps = parse_budget(budget), _shares(keep)
-    if device != "cpu":
-        from edgeface.bench.devices import load_device
-
-        load_device(device)  # an unknown name is told at once, not after the exports
     from edgeface.tensorflow_setup import quiet_tensorflow
 
+    limits, keeps = parse_budget(budget), _shares(keep)
+    fps = fps_on(device, threads)
     quiet_tensorflow()
-    from edgeface.cli.measuring import fps_on
     from edgeface.compress.qat import Plan
     from edgeface.compress.search import Request, check_fits, search
 
     request = Request(
         run, limits, out or Path("bundles") / f"{run.resolve().name}-compressed",
-        work or run.parent / f"{run.resolve().name}-compress", fps_on(device, threads),
+        work or run.parent / f"{run.resolve().name}-compress", fps,
         teacher=teacher, data=data, keeps=keeps, modes=tuple(part.strip() for part in modes.split(",")),
         epochs=epochs, rounds=rounds, plan=Plan(epochs=qat_epochs), align=align, everything=everything, seed=seed,
         fps_threads=threads, note=about, device=device, quiet=quiet or as_json,

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from edgeface.data.dataset import FaceDataset
+    from edgeface.evaluation import Evaluation
 
 
 def register(app: typer.Typer) -> None:
@@ -78,8 +79,13 @@ def evaluate(
     if as_json:
         print_json({"target": str(target), "data": str(data), "split": split, **result.to_dict()})
         return
+    _print(target, result, 0 if quiet else worst)
+
+
+def _print(target: Path, result: Evaluation, worst: int) -> None:
+    """The result as text, with `worst` identities and confusions."""
     print(f"{target}: top-1 {100 * result.top1:.2f} %, top-5 {100 * result.top5:.2f} % of {result.images} images")
-    if quiet or not worst:
+    if not worst:
         return
     print("\nworst identities")
     for item in result.identities[:worst]:

@@ -16,5 +16,9 @@ def fps_of_bundles(paths: Sequence[Path], device: str = "cpu", threads: int = 1)
 
 
 def fps_on(device: str, threads: int) -> Callable[[Sequence[Path]], list[float | None]]:
-    """`fps_of_bundles` for one device."""
+    """`fps_of_bundles` for one device. Raises UsageError for an unknown one now, not after what is to be measured."""
+    from edgeface.bench.devices import load_device
+
+    if device != "cpu":
+        load_device(device)
     return lambda paths: fps_of_bundles(paths, device, threads)

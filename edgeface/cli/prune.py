@@ -10,7 +10,7 @@ import typer
 from edgeface.cli.common import Json, Quiet, command, note, print_json
 
 if TYPE_CHECKING:
-    from edgeface.compress.goal import Goal
+    from edgeface.compress.goal import Goal, MeasureFps
     from edgeface.compress.sparse import Sparsity
 
 
@@ -59,11 +59,10 @@ def prune(
         edgeface prune runs/student-1.0 --pattern 2:4 --set stage1.epochs=10
     """
     chosen = _chosen(run, recipe, overrides)
-    _check_device(device, speedup)
+    fps = _fps(device, threads, speedup)
     from edgeface.tensorflow_setup import quiet_tensorflow
 
     quiet_tensorflow()
-    from edgeface.cli.measuring import fps_on
     from edgeface.compress.prune import Request, download_report
     from edgeface.compress.prune import prune as shrink
 
@@ -71,7 +70,7 @@ def prune(
     place = out or run.parent / f"{run.resolve().name}-{'sparse' if sparsity else 'pruned'}"
     request = Request(
         run, place, *chosen, goal=goal, sparsity=sparsity, data=data, teacher=teacher, importance=importance,
-        rounds=rounds, align=align, seed=seed, fps=fps_on(device, threads), device=device, strict=strict,
+        rounds=rounds, align=align, seed=seed, fps=fps, device=device, strict=strict,
         quiet=quiet or as_json,
     )  # fmt: skip
     outcome = shrink(request)
@@ -96,16 +95,14 @@ def _chosen(run: Path, recipe: str, overrides: list[str] | None) -> tuple[Any, s
     return load_recipe(path, "student", overrides, base), name
 
 
-def _check_device(device: str, speedup: float | None) -> None:
-    """Refuse an unknown device, or one that nothing would be measured for, before anything is loaded."""
-    if device == "cpu":
-        return
-    from edgeface.bench.devices import load_device
+def _fps(device: str, threads: int, speedup: float | None) -> MeasureFps:
+    """What measures `--speedup`; refuses a device that nothing would be measured for."""
+    from edgeface.cli.measuring import fps_on
     from edgeface.errors import UsageError
 
-    if speedup is None:
+    if device != "cpu" and speedup is None:
         raise UsageError(f"--device {device}: is where --speedup counts; give --speedup, or leave it out")
-    load_device(device)
+    return fps_on(device, threads)
 
 
 def _goal(keep_macs: float | None, keep_params: float | None, speedup: float | None) -> Goal | None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from edgeface.cli.common import Json, Quiet, command, note, print_json
 
 if TYPE_CHECKING:
-    from edgeface.compress.quantize import Outcome
+    from edgeface.compress.quantize import Outcome, Request
 
 
 _SHOWN_OUTLIERS = 5
@@ -76,22 +76,15 @@ def quantize(
     quiet_tensorflow()
     from edgeface.cli.measuring import fps_of_bundles
     from edgeface.compress.qat import Plan
-    from edgeface.compress.quantize import Request, check_gate, check_request
+    from edgeface.compress.quantize import Request, check_gate
     from edgeface.compress.quantize import quantize as convert
-    from edgeface.errors import UsageError
 
-    auto = mode == "qat" and "auto" in [word.strip() for word in float_layers.split(",")]
-    if sensitivity is not None and not auto:
-        raise UsageError("--sensitivity is what --mode qat --float-layers auto reads; give both, or leave it out")
     plan = Plan(epochs=epochs, learning_rate=learning_rate, frozen_share=frozen)
     request = Request(
         run, mode, io, data, teacher, out, calibration, plan, seed, threads, about, strict, quiet or as_json,
         self_distill, float_layers, None, save_run, fps_of_bundles if fps else None,
     )  # fmt: skip
-    if auto:
-        check_request(request)  # an audit takes minutes
-        request = replace(request, sensitivity=_audit(run, data, sensitivity, seed, quiet or as_json))
-    outcome = convert(request)
+    outcome = convert(_with_audit(request, sensitivity))
     if as_json:
         print_json({**outcome.to_dict(), "max_drop": max_drop})
     else:
@@ -100,13 +93,22 @@ def quantize(
     check_gate(outcome, max_drop)
 
 
-def _audit(run: Path, data: Path | None, sensitivity: Path | None, seed: int, quiet: bool) -> dict[str, Any]:
-    """The sensitivity audit that `--float-layers auto` reads: from a file, or made now."""
-    from edgeface.compress.sensitivity import Request, measure_sensitivity, read_audit
+def _with_audit(request: Request, sensitivity: Path | None) -> Request:
+    """The request with the sensitivity audit that `--float-layers auto` reads: from a file, or made now."""
+    from edgeface.compress.quantize import check_request
+    from edgeface.compress.sensitivity import Request as AuditRequest
+    from edgeface.compress.sensitivity import measure_sensitivity, read_audit
+    from edgeface.errors import UsageError
 
+    if request.mode != "qat" or "auto" not in [word.strip() for word in request.float_layers.split(",")]:
+        if sensitivity is not None:
+            raise UsageError("--sensitivity is what --mode qat --float-layers auto reads; give both, or leave it out")
+        return request
+    check_request(request)  # an audit takes minutes
     if sensitivity is not None:
-        return read_audit(sensitivity)
-    return measure_sensitivity(Request(run, data, by="layer", shares=(), seed=seed, quiet=quiet))
+        return replace(request, sensitivity=read_audit(sensitivity))
+    audit = AuditRequest(request.run, request.data, by="layer", shares=(), seed=request.seed, quiet=request.quiet)
+    return replace(request, sensitivity=measure_sensitivity(audit))
 
 
 def _warn(outcome: Outcome) -> None:
