@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -154,9 +153,8 @@ def _round(request: Request, first: Run, source: Run, dataset: FaceDataset, fold
     """What to train in one round: a round that was begun goes on, another starts from the pruned network."""
     info = _info(folder)
     resume = info is not None and (folder / "checkpoints" / "checkpoint").is_file()
-    if not resume:  # it may have been stopped before its first checkpoint
-        (folder / "run.json").unlink(missing_ok=True)
-        shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+    if not resume:  # it may have been killed before its first checkpoint
+        (folder / "weights.h5").unlink(missing_ok=True)
     if request.sparsity:
         start = sparse_start(request, first, source, dataset, folder, place)
     elif resume and info is not None:

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from edgeface.errors import DataError
 from edgeface.files import atomic_path
 from edgeface.metrics import Confusion, IdentityScore, per_identity, predicted_classes, top_k, worst_confusions
 
@@ -31,9 +30,9 @@ class Evaluation:
 
 
 def evaluate(logits: np.ndarray, labels: np.ndarray, identities: tuple[str, ...], worst: int = 10) -> Evaluation:
-    """Score logits (N, C) against labels (N,). Raises DataError for an unlabelled or empty split."""
+    """Score logits (N, C) against labels (N,). Raises ValueError unless every image has a label."""
     if len(labels) == 0 or (labels < 0).any():
-        raise DataError("this split has no labels to score against; write predictions with --predictions FILE instead")
+        raise ValueError("evaluate needs a label for every image")
     return Evaluation(
         images=len(labels),
         top1=top_k(logits, labels, 1),

@@ -153,13 +153,19 @@ def load_split(dataset: FaceDataset, split: str, face_input: FaceInput, *, stric
 
 
 def _check_folder(request: Request) -> None:
-    started = (request.out / "run.json").exists() or (request.out / "checkpoints").exists()
+    """A folder without weights and checkpoints holds no run yet: one killed before its first was saved begins anew."""
+    out = request.out
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"{out}: is a file; choose a folder with --out")
+    started = (out / "checkpoints" / "checkpoint").exists()
     if request.resume and not started:
-        raise RunError(f"{request.out}: nothing to resume; start it without --resume")
-    if request.out.exists() and not request.out.is_dir():
-        raise UsageError(f"{request.out}: is a file; choose a folder with --out")
+        raise RunError(f"{out}: nothing to resume; start it without --resume")
     if not request.resume and started:
-        raise RunError(f"{request.out}: holds a run already; go on with --resume, or choose another --out")
+        raise RunError(f"{out}: holds a run already; go on with --resume, or choose another --out")
+    if not request.resume and (out / "weights.h5").exists():
+        raise RunError(
+            f"{out}: holds weights, but no checkpoint to go on from; choose another --out, or remove the folder"
+        )
 
 
 def open_teacher(path: Path, dataset: FaceDataset, face_input: FaceInput) -> Run:

@@ -76,7 +76,7 @@ def fit(job: Job, *, resume: bool) -> Place:
     done = sum(stage.epochs for stage in job.recipe.stages[: place.stage]) + place.epoch
     predictor = make_predictor(job.learner.model)
     total = per_epoch * job.recipe.epochs
-    saved = time.monotonic()
+    saved = -math.inf  # the first epoch's weights are never without a checkpoint to go on from
     with Bar(total, done=done * per_epoch + place.step, quiet=job.quiet) as bar, _one_interrupt(job, bar):
         while place.stage < len(job.recipe.stages) and not job.stopped:
             stage = job.recipe.stages[place.stage]

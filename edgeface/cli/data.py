@@ -143,6 +143,7 @@ def preview(
     columns: Annotated[int, typer.Option(min=1, help="How many photos of each.")] = 8,
     size: Annotated[int, typer.Option(min=16, max=512, help="Side of the network's input, pixels.")] = 112,
     seed: Seed = 0,
+    as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Write a contact sheet of the photos as the network gets them: cropped, resized, augmented.
@@ -170,7 +171,9 @@ def preview(
     page = encode_image(contact_sheet(images, columns), ".png")
     with atomic_path(out) as temporary:
         temporary.write_bytes(page)
-    if not quiet:
+    if as_json:
+        print_json({"out": str(out), "images": len(images), "augment": augment, "size": size})
+    elif not quiet:
         typer.echo(f"{out}: {len(images)} photos")
 
 

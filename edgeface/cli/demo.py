@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -63,14 +62,11 @@ def _train(out: Path, name: str, width: float | None, seed: int, quiet: bool, ti
     note(title, quiet=quiet)
     run = out / name
     resume = (run / "checkpoints" / "checkpoint").exists()
-    begun = _begun(run)
     if resume:
-        if begun.get("figures", {}).get("finished"):
+        if _figures(run).get("finished"):
             return
         recipe, _ = read_resumed(run, name, [])
     else:
-        if begun.get("recipe") == "demo":  # killed before its first checkpoint: nothing to go on from
-            shutil.rmtree(run)
         recipe = load_recipe(recipe_path("demo")[0], name)
     teacher = out / "teacher" if width else None
     request = Request(
@@ -82,13 +78,12 @@ def _train(out: Path, name: str, width: float | None, seed: int, quiet: bool, ti
         raise typer.Exit(130)
 
 
-def _begun(run: Path) -> dict[str, Any]:
-    """What `run.json` says of a run, nothing when there is none that can be read."""
+def _figures(run: Path) -> dict[str, Any]:
+    """What `run.json` says of a run's results, nothing when it cannot be read: training tells what is wrong with it."""
     try:
-        begun = json.loads((run / "run.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return json.loads((run / "run.json").read_text(encoding="utf-8"))["figures"]
+    except (OSError, ValueError, KeyError, TypeError):
         return {}
-    return begun if isinstance(begun, dict) else {}
 
 
 def _quantize(run: Path, bundles: list[Path], faces: Path) -> None:

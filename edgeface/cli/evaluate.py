@@ -60,6 +60,7 @@ def evaluate(
         return
     assert data is not None
     from edgeface.data.layouts import load_dataset
+    from edgeface.errors import DataError
     from edgeface.evaluation import evaluate as score
     from edgeface.evaluation import write_predictions
     from edgeface.run import is_run
@@ -75,6 +76,10 @@ def evaluate(
                 written = {"predictions": str(predictions), "images": len(photos)}
                 print_json({"target": str(target), "data": str(data), "split": split, **written})
             return
+    if len(labels) == 0 or (labels < 0).any():
+        raise DataError(
+            f"{data}: the '{split}' split has no labels to score against; write predictions with --predictions FILE"
+        )
     result = score(logits, labels, identities, worst)
     if as_json:
         print_json({"target": str(target), "data": str(data), "split": split, **result.to_dict()})

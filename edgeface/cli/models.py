@@ -55,6 +55,7 @@ def models(
 def recipes(
     fields: Annotated[bool, typer.Option("--fields", help="Explain every field of a recipe.")] = False,
     show: Annotated[str | None, typer.Option(help="Print this recipe, ready to be copied and edited.")] = None,
+    as_json: Json = False,
 ) -> None:
     """The shipped recipes; what every field of a recipe means.
 
@@ -66,10 +67,15 @@ def recipes(
 
         edgeface recipes --show cpu > mine.toml
     """
+    from edgeface.errors import UsageError
     from edgeface.recipe import explain
     from edgeface.train.recipes import recipe_path, shipped_recipes
 
-    if show:
+    if as_json:
+        if show or fields:
+            raise UsageError("--json lists the recipes; leave out --show and --fields")
+        print_json(shipped_recipes())
+    elif show:
         print(recipe_path(show)[0].read_text(encoding="utf-8"), end="")
     elif fields:
         print(explain(), end="")

@@ -6,7 +6,6 @@ Heavy: only command functions import it.
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -77,14 +76,11 @@ def _train(out: Path, plan: Plan, run: PlannedRun, quiet: bool) -> bool:
     recipe, name = read_recipe(out, run.key), f"{plan.recipe} ({run.row})"
     if state.name == "cut short":
         recipe, name = read_resumed(folder, "student", [])
-    elif folder.exists():
-        # Killed before its first checkpoint: nothing to go on from.
-        if (folder / "weights.h5").exists():
-            raise RunError(
-                f"{folder}: holds weights.h5, but is no finished run and has no checkpoint to go on from; copy the "
-                "whole run there to adopt it, or remove the folder to train it anew"
-            )
-        shutil.rmtree(folder)
+    elif (folder / "weights.h5").exists():
+        raise RunError(
+            f"{folder}: holds weights.h5, but is no finished run and has no checkpoint to go on from; copy the "
+            "whole run there to adopt it, or remove the folder to train it anew"
+        )
     teacher = None if run.teacher is None else out / "runs" / run.teacher
     request = Request(
         data=Path(plan.data), out=folder, recipe=recipe, recipe_name=name, width=run.width, teacher=teacher,

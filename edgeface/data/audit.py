@@ -24,7 +24,8 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class SplitSummary:
-    """One split: photos, identities, and photos per identity (0 where nothing is labelled)."""
+    """One split: photos, identities, and photos per identity (0 where nothing is labelled): `per_identity` has those
+    of each, by name."""
 
     split: str
     images: int
@@ -32,6 +33,7 @@ class SplitSummary:
     images_per_identity_min: int
     images_per_identity_median: float
     images_per_identity_max: int
+    per_identity: dict[str, int]
 
 
 @dataclass(frozen=True)
@@ -180,7 +182,9 @@ def _wrong_sizes(dataset: FaceDataset, photos: Photos) -> list[Problem]:
 
 def _summary(dataset: FaceDataset, split: str) -> SplitSummary:
     samples = dataset.of(split)
-    counts = Counter(sample.identity for sample in samples if sample.identity is not None).values()
+    names = dataset.identities
+    per_identity = Counter(names[sample.identity] for sample in samples if sample.identity is not None)
+    counts = per_identity.values()
     return SplitSummary(
         split=split,
         images=len(samples),
@@ -188,6 +192,7 @@ def _summary(dataset: FaceDataset, split: str) -> SplitSummary:
         images_per_identity_min=min(counts, default=0),
         images_per_identity_median=float(median(counts)) if counts else 0.0,
         images_per_identity_max=max(counts, default=0),
+        per_identity=dict(sorted(per_identity.items())),
     )
 
 

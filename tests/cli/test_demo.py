@@ -27,19 +27,24 @@ def test_make_demo_learns_and_ends_with_a_table(tmp_path):
     assert again.exit_code == 0, again.output
 
 
-def test_a_demo_killed_before_its_first_checkpoint_begins_that_run_anew(tmp_path, monkeypatch):
+def test_a_demo_goes_on_with_what_it_finds(tmp_path, monkeypatch):
     from edgeface.train import session
 
     asked = []
 
     def train(request):
-        asked.append((request.resume, request.out.exists()))
+        asked.append(request.resume)
         return SimpleNamespace(stopped=False)
 
     monkeypatch.setattr(session, "train", train)
     run = tmp_path / "teacher"
-    for recipe in ("demo", "cpu"):
-        run.mkdir()
-        (run / "run.json").write_text(json.dumps({"recipe": recipe}))
-        demo._train(tmp_path, "teacher", None, 0, True, "")
-    assert asked == [(False, False), (False, True)]  # somebody's own run is left alone
+    run.mkdir()
+    (run / "run.json").write_text(json.dumps({"recipe": "demo", "figures": {}}))
+    demo._train(tmp_path, "teacher", None, 0, True, "")  # killed before its first checkpoint: it begins anew
+    (run / "checkpoints").mkdir()
+    (run / "checkpoints" / "checkpoint").touch()
+    (run / "recipe.toml").write_text("stage1.epochs = 1\n")
+    demo._train(tmp_path, "teacher", None, 0, True, "")
+    (run / "run.json").write_text(json.dumps({"recipe": "demo", "figures": {"finished": True}}))
+    demo._train(tmp_path, "teacher", None, 0, True, "")
+    assert asked == [False, True]

@@ -30,6 +30,8 @@ def faces(tmp_path_factory):
 @pytest.mark.slow
 def test_train_eval_and_resume_from_the_command_line(faces, tmp_path):
     out = tmp_path / "run"
+    out.mkdir()
+    (out / "run.json").write_text("{}")  # as a run leaves it that was killed before its first checkpoint
     first = run("train", "student", faces, "--out", out, *QUICK, "--json")
     assert first.exit_code == 0, first.stderr
     report = json.loads(first.stdout)
@@ -120,6 +122,8 @@ def test_a_validation_identity_absent_from_train_is_refused(faces, tmp_path):
 
 def test_recipes_are_listed_shown_and_explained():
     listed = run("recipes").stdout
+    assert json.loads(run("recipes", "--json").stdout)["cpu"] in listed
+    assert run("recipes", "--json", "--fields").exit_code == 2
     assert all(name in listed for name in ("cpu", "demo", "reference"))
     assert "[stage1]" in run("recipes", "--show", "cpu").stdout
     assert "seaweed_share" in run("recipes", "--fields").stdout

@@ -28,7 +28,9 @@ def test_a_clean_dataset(drawn: Path) -> None:
     assert (train.split, train.images, train.identities) == ("train", 20, 4)
     assert (train.images_per_identity_min, train.images_per_identity_median, train.images_per_identity_max) == (5, 5, 5)
     assert (val.images, audit.exact_duplicates, audit.near_duplicates) == (8, 0, 0)
-    assert json.loads(json.dumps(audit.to_dict()))["warnings"] == 0
+    report = json.loads(json.dumps(audit.to_dict()))
+    assert report["warnings"] == 0
+    assert report["splits"][1]["per_identity"] == dict.fromkeys((f"person_{n:02d}" for n in range(4)), 2)
 
 
 def test_unreadable_photos_are_listed(faces: Path) -> None:

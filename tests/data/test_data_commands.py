@@ -96,7 +96,8 @@ def test_preview(drawn: Path, lists: Path, tmp_path: Path) -> None:
     done = run("preview", drawn, "--people", 2, "--columns", 3, "--size", 32, "--out", out)
     assert done.exit_code == 0, done.output
     assert read_image(out).shape == (2 * 36 + 4, 3 * 36 + 4, 3)
-    assert run("preview", lists, "--out", out, "--size", 32).exit_code == 0
+    done = run("preview", lists, "--out", out, "--size", 32, "--json")
+    assert json.loads(done.stdout)["out"] == str(out)
     assert run("preview", drawn, "--augment", "magic", "--out", out).exit_code == 2
     assert run("preview", drawn, "--out", tmp_path / "sheet.jpg").exit_code == 2
 
