@@ -27,7 +27,9 @@ from edgeface.train.batches import (
 )
 from edgeface.train.distillation import DistillationHead, distillation_losses
 from edgeface.train.evaluate import make_predictor, outputs_over
+from edgeface.train.graph_passes import without_graph_passes
 from edgeface.train.losses import cross_entropy, soft_cross_entropy
+from edgeface.train.optimizer import fused_adam
 from edgeface.train.progress import Bar
 from edgeface.train.teacher_cache import TeacherCache, augmented
 
@@ -114,8 +116,7 @@ def fine_tune(quantized: tf_keras.Model, lesson: Lesson, plan: Plan, *, quiet: b
     plan.check()
     head_weights = lesson.head.trainable_weights if lesson.head else []
     weights = quantized.trainable_weights + head_weights
-    optimizer = tf_keras.optimizers.Adam(plan.learning_rate)
-    optimizer.build(weights)
+    optimizer = fused_adam(weights, plan.learning_rate)
     steps = {frozen: _make_step(quantized, lesson, optimizer, weights, not frozen) for frozen in (False, True)}
     predictor = make_predictor(quantized)
     best, kept, rows = -1.0, quantized.get_weights(), []
@@ -207,7 +208,7 @@ def _epoch(
     plan: Plan,
     epoch: int,
     step: Callable[[dict[str, tf.Tensor]], dict[str, tf.Tensor]],
-    optimizer: tf_keras.optimizers.Optimizer,
+    optimizer: Any,
     bar: Bar,
     set_ranges: Callable[[], None] | None,
 ) -> dict[str, float]:
@@ -231,7 +232,7 @@ def _epoch(
 def _make_step(
     quantized: tf_keras.Model,
     lesson: Lesson,
-    optimizer: tf_keras.optimizers.Optimizer,
+    optimizer: Any,
     weights: list[tf.Variable],
     training: bool,
 ) -> Callable[[dict[str, tf.Tensor]], dict[str, tf.Tensor]]:
@@ -255,7 +256,7 @@ def _make_step(
         optimizer.apply_gradients(zip(gradients, weights, strict=True))
         return {"loss": total, **terms}
 
-    return step
+    return without_graph_passes(step)
 
 
 def _own_losses(outputs: dict[str, tf.Tensor], own: dict[str, tf.Tensor], recipe: Recipe) -> dict[str, tf.Tensor]:

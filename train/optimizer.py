@@ -17,12 +17,17 @@ from edgeface.recipe import Recipe
 def make_optimizer(recipe: Recipe, weights: list[tf.Variable]) -> Any:
     """Adam (Kingma & Ba 2015), or AdamW (Loshchilov & Hutter 2019) with a `weight_decay`, its slots created."""
     if not recipe.weight_decay:
-        optimizer = tf_keras.optimizers.legacy.Adam()
-        optimizer._create_all_weights(weights)
-        return optimizer
+        return fused_adam(weights)
     optimizer = tf_keras.optimizers.AdamW(weight_decay=recipe.weight_decay)
     optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
     optimizer.build(weights)
+    return optimizer
+
+
+def fused_adam(weights: list[tf.Variable], learning_rate: float = 1e-3) -> Any:
+    """Adam in one operation a weight, its slots created."""
+    optimizer = tf_keras.optimizers.legacy.Adam(learning_rate)
+    optimizer._create_all_weights(weights)
     return optimizer
 
 

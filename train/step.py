@@ -11,6 +11,7 @@ from edgeface.recipe import Recipe, Stage
 from edgeface.train import losses
 from edgeface.train.averaging import averages_of, move_averages, move_norm, moving_variable
 from edgeface.train.distillation import DistillationHead, distillation_losses
+from edgeface.train.graph_passes import without_graph_passes
 from edgeface.train.optimizer import make_optimizer
 
 TRIPLET_SIZE = 128
@@ -132,7 +133,7 @@ def make_step(learner: Learner, stage: Stage, strategy: tf.distribute.Strategy) 
         results = strategy.run(replica_step, args=(batch, seed))
         return {name: strategy.reduce(tf.distribute.ReduceOp.MEAN, value, None) for name, value in results.items()}
 
-    return step
+    return without_graph_passes(step)
 
 
 def _classifier(model: tf_keras.Model, recipe: Recipe) -> Callable[[tf.Tensor], tf.Tensor]:
