@@ -110,7 +110,7 @@ def _save(model, folder: Path) -> Path:
     import tensorflow as tf
 
     module = tf.Module()
-    module.model = model
+    module.weights = model.weights  # saving the model itself would trace every layer
     image = tf.TensorSpec((1, TINY_SIZE, TINY_SIZE, 3), tf.float32, name="image")
     signatures = {
         name: tf.function(lambda image, output=output: {output: model(image, training=False)[output]})

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from functools import partial
 
 import numpy as np
 import pytest
@@ -27,7 +28,17 @@ def faces(tmp_path_factory):
     return folder
 
 
-@pytest.mark.slow
+@pytest.fixture
+def short_students(monkeypatch):
+    """The students by their names, of a few blocks: the whole ones train in the README's road and the demo."""
+    from edgeface.models import NETWORKS, mobilefacenet, squeezenext_23v5
+
+    few = ((2, 64, 1, 2), (2, 128, 1, 2))
+    monkeypatch.setitem(NETWORKS, "squeezenext_23v5", partial(squeezenext_23v5, blocks=(1, 0, 0, 0)))
+    monkeypatch.setitem(NETWORKS, "mobilefacenet", partial(mobilefacenet, bottlenecks=few))
+
+
+@pytest.mark.usefixtures("short_students")
 def test_train_eval_and_resume_from_the_command_line(faces, tmp_path):
     out = tmp_path / "run"
     out.mkdir()
@@ -145,7 +156,7 @@ def test_prelu_is_named_before_training_begins(faces, tmp_path, network, warns):
     assert f"{network} has one width" in result.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("short_students")
 def test_mobilefacenet_trains_like_any_student(faces, tmp_path):
     out = tmp_path / "run"
     trained = run("train", "student", faces, "--network", "mobilefacenet", "--out", out, *QUICK, "--json")
@@ -179,7 +190,7 @@ def test_mobilefacenet_trains_like_any_student(faces, tmp_path):
     assert "other identities" in wrong.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("short_students")
 def test_bf16_trains_and_evaluates(faces, tmp_path):
     trained = run("train", "student", faces, "--out", tmp_path / "run", *QUICK, "--precision", "bf16", "--json")
     assert trained.exit_code == 0, trained.stderr
@@ -189,6 +200,7 @@ def test_bf16_trains_and_evaluates(faces, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("short_students")
 def test_a_live_teacher_teaches_and_its_speed_is_compared_with_a_cached_one(faces, tmp_path):
     common = ["--set", "size=80", "--set", "distillation.views=0"]
     taught = run("train", "teacher", faces, "--out", tmp_path / "teacher", *QUICK, *common)

@@ -47,6 +47,15 @@ def test_a_recipe_edited_since_the_run_began_is_refused(tmp_path):
         resumed_info(tmp_path, info, pruned=False)
 
 
+def test_a_sparse_run_goes_on_with_prune_alone(tmp_path):
+    (tmp_path / "recipe.toml").write_text("stage1.epochs = 1\n")
+    info = {**BEGUN, "dataset": {"hash": "x"}, "sparsity": {"share": 0.5, "pattern": None}}
+    (tmp_path / "run.json").write_text(json.dumps(info))
+    assert resumed_info(tmp_path, info, pruned=True) == info
+    with pytest.raises(RunError, match="'edgeface prune' that began it"):
+        resumed_info(tmp_path, info, pruned=False)
+
+
 def test_another_recipe_than_the_run_began_with_is_refused_by_name(tmp_path):
     (tmp_path / "recipe.toml").write_text("stage1.epochs = 1\n")
     (tmp_path / "run.json").write_text(json.dumps({"recipe": "cpu"}))

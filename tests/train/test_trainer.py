@@ -24,33 +24,37 @@ def uninterrupted(tmp_path_factory):
     return job
 
 
-@pytest.mark.parametrize("steps", [2, 4, 6, 13])
-def test_a_resumed_run_ends_like_an_uninterrupted_one(uninterrupted, tmp_path, monkeypatch, steps):
-    first = make_job(tmp_path / "run")
-    with monkeypatch.context() as patch:
-        interrupt_after(patch, steps)
-        trainer.fit(first, resume=False)
-    assert first.stopped
-    second = make_job(tmp_path / "run")
-    place = trainer.fit(second, resume=True)
+def test_a_run_resumed_everywhere_ends_like_an_uninterrupted_one(uninterrupted, tmp_path, monkeypatch):
+    """Of 16 steps, stopped within and at the end of stage 0, within the first epoch of stage 1, and within stage 2.
+
+    This is also the proof that a seed gives the same again.
+    """
+    for steps in (2, 2, 2, 7):
+        part = make_job(tmp_path / "run")
+        with monkeypatch.context() as patch:
+            interrupt_after(patch, steps)
+            trainer.fit(part, resume=(tmp_path / "run" / "checkpoints").exists())
+        assert part.stopped
+    last = make_job(tmp_path / "run")
+    place = trainer.fit(last, resume=True)
     assert place.stage == 3
-    for one, other in zip(weights_of(second), weights_of(uninterrupted), strict=True):
+    for one, other in zip(weights_of(last), weights_of(uninterrupted), strict=True):
         np.testing.assert_array_equal(one, other)
     timeless = [
         [{k: v for k, v in row.items() if k != "seconds"} for row in read_metrics(job.out)]
-        for job in (second, uninterrupted)
+        for job in (last, uninterrupted)
     ]
     assert timeless[0] == timeless[1]
 
 
-def test_the_same_seed_repeats_and_another_does_not(uninterrupted, tmp_path):
-    again, other = make_job(tmp_path / "again"), make_job(tmp_path / "other", seed=4)
-    for job in (again, other):
+def test_another_seed_trains_the_same_network_otherwise(uninterrupted, tmp_path, monkeypatch):
+    job = make_job(tmp_path / "run")
+    job.seed += 1
+    with monkeypatch.context() as patch:
+        interrupt_after(patch, 4)
         trainer.fit(job, resume=False)
-    same = [np.array_equal(a, b) for a, b in zip(weights_of(again), weights_of(uninterrupted), strict=True)]
-    different = [np.array_equal(a, b) for a, b in zip(weights_of(other), weights_of(uninterrupted), strict=True)]
-    assert all(same)
-    assert not all(different)
+    (first,) = read_metrics(job.out)
+    assert first["loss"] != read_metrics(uninterrupted.out)[0]["loss"]
 
 
 def test_every_stage_logs_its_own_losses_by_name(uninterrupted):
@@ -91,7 +95,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_stage(tmp_path):
 def test_a_damaged_checkpoint_is_refused(tmp_path, monkeypatch):
     job = make_job(tmp_path / "run")
     with monkeypatch.context() as patch:
-        interrupt_after(patch, 5)
+        interrupt_after(patch, 1)
         trainer.fit(job, resume=False)
     for path in (tmp_path / "run" / "checkpoints").glob("*.index"):
         path.write_bytes(path.read_bytes()[:40])
