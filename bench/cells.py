@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from edgeface.bench.document import MEASURED
+from edgeface.model_card import NOT_MEASURED
 
-NOT_MEASURED = "not measured"
 NOTHING = "-"
 _WORKING_MEMORY = {"ram": "RAM", "sram": "SRAM", "arena": "arena"}
 """What an estimate may say of the memory it works in, from the whole to the part."""

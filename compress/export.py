@@ -10,11 +10,11 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
+from edgeface.bundle_schema import MODES
 from edgeface.compress.signatures import share_graph
 from edgeface.errors import UsageError
 from edgeface.tensorflow_setup import silenced_stderr
 
-MODES = ("float32", "float16", "dynamic", "int8", "qat")
 INTEGER_MODES = ("int8", "qat")
 IO = ("float", "int8")
 

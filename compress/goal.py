@@ -64,7 +64,7 @@ def narrowed(
     """The network of `source` with the least important channels gone, at most this share of `first`'s cost left."""
     widths, whole = widths_of(source), widths_of(first)
     cost = cost_of(widths, first.face_input.size, len(first.identities), unit)
-    most = share * cost.total(group_sizes(whole))
+    most = round(share * cost.total(group_sizes(whole)))  # costs are whole numbers: a share of the least keeps it
     kept = select(scores, cost, most, align=align, floors=floors_of(group_sizes(whole), align))
     return remove_channels(model, source.network, source.build, widths, kept)
 

@@ -24,7 +24,7 @@ from edgeface.files import write_json
 from edgeface.models import load_model
 from edgeface.models.summary import multiply_adds, trainable_parameters
 from edgeface.recipe import to_toml
-from edgeface.run import Run, open_run
+from edgeface.run import Run, can_resume, open_run
 from edgeface.train.resuming import SHAPE
 from edgeface.train.session import Request as TrainRequest
 from edgeface.train.session import Start, load_split, train
@@ -152,7 +152,7 @@ def _info(folder: Path) -> dict[str, Any] | None:
 def _round(request: Request, first: Run, source: Run, dataset: FaceDataset, folder: Path, place: Place) -> TrainRequest:
     """What to train in one round: a round that was begun goes on, another starts from the pruned network."""
     info = _info(folder)
-    resume = info is not None and (folder / "checkpoints" / "checkpoint").is_file()
+    resume = info is not None and can_resume(folder)
     if not resume:  # it may have been killed before its first checkpoint
         (folder / "weights.h5").unlink(missing_ok=True)
     if request.sparsity:

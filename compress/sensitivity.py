@@ -60,7 +60,8 @@ class Request:
 
 @dataclass(frozen=True)
 class _Bench:
-    """The network with what every trial needs. `batches` are the chosen images' activations after layer `place`."""
+    """The network with what every trial needs: `reference` are its outputs as it is, `ranges` every activation's by
+    layer."""
 
     model: tf_keras.Model
     labels: np.ndarray

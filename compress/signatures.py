@@ -14,8 +14,7 @@ import copy
 
 from tensorflow.lite.tools import flatbuffer_utils
 
-SIGNATURES = {"classify": "logits", "embed": "embedding"}
-"""Signature -> its own output. Both take `image`."""
+from edgeface.bundle_schema import OUTPUTS
 
 
 def share_graph(model: bytes) -> bytes:
@@ -23,7 +22,7 @@ def share_graph(model: bytes) -> bytes:
     tree = flatbuffer_utils.convert_bytearray_to_object(bytearray(model))
     (whole,) = tree.signatureDefs
     tree.signatureDefs = []
-    for name, output in SIGNATURES.items():
+    for name, output in OUTPUTS.items():
         signature = copy.copy(whole)
         signature.signatureKey = name.encode()
         own = [entry for entry in whole.outputs if entry.name.decode() == output]

@@ -7,6 +7,7 @@ the tables `[teacher]` and `[student]`, whose fields (and stages) override the c
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 import sys
 from dataclasses import dataclass, field, fields
@@ -78,7 +79,9 @@ class Recipe:
     description: str = _option("", "What the recipe is for, what it costs and what it gives.")
     size: int = _option(96, "Side of the network's input, pixels.")
     batch_size: int = _option(100, "Images a step, over all replicas.")
-    images_per_identity: int = _option(4, "K of the P x K batches in stages with the triplet loss; 2 or more.")
+    images_per_identity: int = _option(
+        4, "K of the P x K batches: in stages with the triplet loss (2 or more), or all by balanced_batches."
+    )
     balanced_batches: bool = _option(False, "P x K batches in every stage, every identity equally often.")
     dropout: float = _option(0.2, "Dropout on the pre-logits.")
     batch_norm_momentum: float = _option(0.0, "BatchNorm's momentum; 0 sets it by the steps in an epoch.")
@@ -174,8 +177,7 @@ def _toml(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
-        escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\t", "\\t")
-        return f'"{escaped}"'
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")  # TOML's escapes are JSON's, and DEL
     return repr(value)
 
 

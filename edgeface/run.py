@@ -84,6 +84,11 @@ def open_run(path: Path) -> Run:
     return run
 
 
+def can_resume(path: Path) -> bool:
+    """Whether training has left a checkpoint in this folder to go on from."""
+    return (path / "checkpoints" / "checkpoint").is_file()
+
+
 def _read_info(path: Path) -> dict[str, Any]:
     try:
         info = json.loads(path.read_text(encoding="utf-8"))

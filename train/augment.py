@@ -68,7 +68,7 @@ def augment(images: np.ndarray, table: np.ndarray, *, basic: bool, seaweed: bool
 
 
 def _warp_and_colour(images: np.ndarray, table: np.ndarray) -> np.ndarray:
-    """Brightness turns about the warped image's own mean, as tf.image.adjust_contrast does."""
+    """Contrast turns about the warped image's mean over all its channels."""
     side = images.shape[1]
     warps, colours = _affine_matrices(table, side), _colour_matrices(table)
     contrast, brightness = table[:, 5], table[:, 4] * 255

@@ -55,9 +55,12 @@ def center_loss(embedding: tf.Tensor, labels: tf.Tensor, centers: tf.Variable) -
     return tf.reduce_mean(tf.square(embedding - tf.stop_gradient(tf.gather(centers, labels))))
 
 
-def moved_centers(embedding: tf.Tensor, labels: tf.Tensor, centers: tf.Variable) -> tf.Tensor:
-    """The centers after a step, each moved by 1 - alpha = 0.05 towards every one of its samples (FaceNet's rule)."""
-    difference = (1 - CENTER_ALPHA) * (tf.gather(centers, labels) - tf.stop_gradient(embedding))
+def moved_centers(embedding: tf.Tensor, labels: tf.Tensor, centers: tf.Variable, replicas: int = 1) -> tf.Tensor:
+    """The centers after a step, each moved by 1 - alpha = 0.05 towards every one of its samples (FaceNet's rule).
+
+    Of `replicas` that each see a part of the batch, the mean is the same as of one that sees the whole.
+    """
+    difference = replicas * (1 - CENTER_ALPHA) * (tf.gather(centers, labels) - tf.stop_gradient(embedding))
     return tf.tensor_scatter_nd_sub(tf.convert_to_tensor(centers), labels[:, None], difference)
 
 

@@ -24,7 +24,7 @@ from edgeface.files import storage_errors, text_sha256, write_json, write_text
 from edgeface.models import build_network, load_model
 from edgeface.models.inception_resnet import SMALLEST_SIZE
 from edgeface.recipe import Recipe, to_toml
-from edgeface.run import FORMAT, Run, open_run
+from edgeface.run import FORMAT, Run, can_resume, open_run
 from edgeface.train.averaging import restart_averages
 from edgeface.train.batches import Images, steps_per_epoch
 from edgeface.train.checkpoint import Place
@@ -157,7 +157,7 @@ def _check_folder(request: Request) -> None:
     out = request.out
     if out.exists() and not out.is_dir():
         raise UsageError(f"{out}: is a file; choose a folder with --out")
-    started = (out / "checkpoints" / "checkpoint").exists()
+    started = can_resume(out)
     if request.resume and not started:
         raise RunError(f"{out}: nothing to resume; start it without --resume")
     if not request.resume and started:
@@ -194,6 +194,8 @@ def _network(request: Request, classes: int, per_epoch: int) -> tuple[str, dict[
         "batch_norm_momentum": batch_norm_momentum(recipe, per_epoch),
     }
     if request.start:
+        if request.start.network == "inception_resnet_v1":
+            check_size(recipe.size)
         return request.start.network, {**build, **request.start.shape}
     if request.network is None and request.width is None:
         check_size(recipe.size)

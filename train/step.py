@@ -38,8 +38,8 @@ class Learner(tf.Module):
         embedding_size, classes = model.output["embedding"].shape[-1], model.output["logits"].shape[-1]
         self.model = model
         self.recipe = recipe
-        # A dict in a list: a frozen teacher is not part of the checkpoint.
-        self._teacher = [teacher]
+        # Behind a function, where tf.Module does not look: a frozen teacher is not part of the checkpoint.
+        self._teacher = lambda: teacher
         self.triplet_head = tf_keras.layers.Dense(TRIPLET_SIZE, name="triplet_head", dtype="float32")
         self.triplet_head.build((None, embedding_size))
         self.distillation_head = None
@@ -59,7 +59,7 @@ class Learner(tf.Module):
     @property
     def teacher(self) -> tf_keras.Model | None:
         """The live, frozen teacher, None where there is none or its outputs are stored."""
-        return self._teacher[0]
+        return self._teacher()
 
     @property
     def weights_to_train(self) -> list[tf.Variable]:
@@ -106,7 +106,7 @@ def make_step(learner: Learner, stage: Stage, strategy: tf.distribute.Strategy) 
     classify = _classifier(model, recipe)
 
     def replica_step(batch: Batch, seed: tf.Tensor) -> Batch:
-        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+        replica, replicas = tf.distribute.get_replica_context().replica_id_in_sync_group, strategy.num_replicas_in_sync
         with tf.GradientTape() as tape:
             embedding = trunk(batch["image"], training=True)
             # Keras' own dropout keeps hidden state that a checkpoint does not hold; this follows from the step alone.
@@ -115,12 +115,14 @@ def make_step(learner: Learner, stage: Stage, strategy: tf.distribute.Strategy) 
             outputs = {"embedding": embedding, "logits": classify(kept)}
             terms = learner.losses(stage, batch, outputs)
             total = tf.add_n(list(terms.values()))
-            scaled = total / strategy.num_replicas_in_sync
+            scaled = total / replicas
         weights = learner.weights_to_train
         gradients = tape.gradient(scaled, weights, unconnected_gradients=tf.UnconnectedGradients.ZERO)
         learner.optimizer.apply_gradients(zip(gradients, weights, strict=True))
         if stage.center_loss:
-            learner.centers.assign(losses.moved_centers(outputs["embedding"], batch["label"], learner.centers))
+            learner.centers.assign(
+                losses.moved_centers(outputs["embedding"], batch["label"], learner.centers, replicas)
+            )
         if learner.averages is not None:
             move_averages(learner.averages, model.weights, recipe.average_decay, seed[1])
         if learner.embedding_norm is not None:

@@ -67,7 +67,7 @@ def emulate(model: Path, device: Device, threads: int = 1, images: int = IMAGES)
         fits=True,
         memory=memory,
         details=details,
-        notes=(*notes, f"band: 90 % by leave-one-out error over {trust.basis}"),
+        notes=(*notes, f"band: 90 % by the errors over {trust.basis}"),
     )
 
 

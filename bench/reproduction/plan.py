@@ -25,6 +25,7 @@ from edgeface.data.dataset import FaceDataset
 from edgeface.errors import RecipeError, RunError
 from edgeface.files import write_json, write_text
 from edgeface.recipe import Recipe, load_recipe, to_toml
+from edgeface.run import can_resume
 
 FORMAT = "edgeface-reproduction-plan"
 VERSION = 1
@@ -226,7 +227,7 @@ def state_of(out: Path, plan: Plan, run: PlannedRun) -> State:
     epochs = metrics.read_bytes().count(b"\n") if metrics.is_file() else 0
     if info["figures"].get("finished"):
         return State("finished", epochs, changed)
-    if (folder / "checkpoints" / "checkpoint").is_file():
+    if can_resume(folder):
         return State("cut short", epochs, changed)
     return State("new")
 

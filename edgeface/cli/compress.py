@@ -11,7 +11,10 @@ from edgeface.cli.common import Json, Quiet, command, note, print_json
 
 Teacher = Annotated[Path | None, typer.Option(help="Run of the teacher; it teaches every try.", metavar="RUN")]
 Seed = Annotated[
-    int, typer.Option(help="Seed of everything but the views that a teacher sees: they always use seed 0.", min=0)
+    int,
+    typer.Option(
+        help="Seed of everything but the views that a teacher sees: they always use seed 0.", min=0, max=2**31 - 1
+    ),
 ]
 
 

@@ -20,7 +20,9 @@ app = typer.Typer(help="Check, split, draw and look at face datasets.", no_args_
 
 Folder = Annotated[Path, typer.Argument(help="The dataset's folder.", metavar="DIR")]
 Strict = Annotated[bool, typer.Option("--strict", help="Refuse what is otherwise a warning, such as a bad photo.")]
-Seed = Annotated[int, typer.Option(min=0, help="Start of the random numbers: the same seed gives the same result.")]
+Seed = Annotated[
+    int, typer.Option(min=0, max=2**31 - 1, help="Start of the random numbers: the same seed gives the same result.")
+]
 
 
 @app.command()

@@ -56,12 +56,13 @@ def demo(
 
 def _train(out: Path, name: str, width: float | None, seed: int, quiet: bool, title: str) -> None:
     from edgeface.recipe import load_recipe
+    from edgeface.run import can_resume
     from edgeface.train.recipes import read_resumed, recipe_path
     from edgeface.train.session import Request, train
 
     note(title, quiet=quiet)
     run = out / name
-    resume = (run / "checkpoints" / "checkpoint").exists()
+    resume = can_resume(run)
     if resume:
         if _figures(run).get("finished"):
             return

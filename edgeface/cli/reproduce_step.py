@@ -42,10 +42,11 @@ def time_left(out: Path, plan: Plan, runs: Sequence[PlannedRun]) -> dict[str, fl
     if not networks:
         return {}
     quiet_tensorflow()
+    from edgeface.train.session import check_size
     from edgeface.train.speed import forward_speed, measure_speed
 
     if "teacher" in networks:
-        _check_size(read_recipe(out, networks["teacher"].key).size)
+        check_size(read_recipe(out, networks["teacher"].key).size)
     data = Path(plan.data)
     speeds = {}
     for network, run in networks.items():
@@ -55,14 +56,6 @@ def time_left(out: Path, plan: Plan, runs: Sequence[PlannedRun]) -> dict[str, fl
     forward = forward_speed(data, read_recipe(out, taught[0].key).size) if taught else float("inf")
     images = len(load_dataset(data).of("train"))
     return seconds_left(out, plan, unfinished, images, Speed(speeds, forward))
-
-
-def _check_size(size: int) -> None:
-    from edgeface.errors import UsageError
-    from edgeface.models.inception_resnet import SMALLEST_SIZE
-
-    if size < SMALLEST_SIZE:
-        raise UsageError(f"the teacher needs images of {SMALLEST_SIZE} px or more: --set size={SMALLEST_SIZE}")
 
 
 def _train(out: Path, plan: Plan, run: PlannedRun, quiet: bool) -> bool:

@@ -26,7 +26,7 @@ def sensitivity(
         Path | None,
         typer.Option(help="Write the JSON here, the heat map beside it as PNG. Default: RUN/sensitivity.json"),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Chooses the images.", min=0)] = 0,
+    seed: Annotated[int, typer.Option(help="Chooses the images.", min=0, max=2**31 - 1)] = 0,
     strict: Annotated[bool, typer.Option("--strict", help="Refuse when one image cannot be used.")] = False,
     as_json: Json = False,
     quiet: Quiet = False,

@@ -16,9 +16,10 @@ quiet_tensorflow()
 
 import tensorflow as tf
 
+from edgeface.compress import goal
 from edgeface.compress.channels import Convolution, Cost, cost_of, group_sizes, remove_channels, widths_of, with_sizes
 from edgeface.compress.importance import channel_importance
-from edgeface.compress.selection import floors_of, select
+from edgeface.compress.selection import floors_of, least_cost, select
 from edgeface.models import build_network
 from edgeface.models.squeezenext import uniform_widths
 from edgeface.models.summary import multiply_adds, trainable_parameters
@@ -132,6 +133,19 @@ def test_the_least_important_for_their_cost_go_first_and_widths_stay_aligned():
 def test_floors_are_an_eighth_in_whole_multiples_and_never_above_the_width():
     assert floors_of({"a": 64, "b": 128, "c": 4, "d": 256}, 8) == {"a": 8, "b": 16, "c": 4, "d": 32}
     assert floors_of({"a": 64, "b": 3}, 1) == {"a": 8, "b": 1}
+
+
+def test_the_narrowest_network_is_reached_by_its_own_share(tiny_run, monkeypatch):
+    """--speedup asks for it; as a float the share may come out a little under what is left."""
+    run = replace(open_run(tiny_run), build={"width": 1.0}, identities=tuple("abcde"), face_input=FaceInput(80))
+    widths = widths_of(run)
+    sizes, cost = group_sizes(widths), cost_of(widths, 80, 5, "macs")
+    least = least_cost(sizes, cost, 8)
+    assert least / cost.total(sizes) * cost.total(sizes) < least
+    monkeypatch.setattr(goal, "remove_channels", lambda *arguments: arguments[-1])
+    scores = {name: np.arange(float(size)) + 1 for name, size in sizes.items()}
+    kept = goal.narrowed(run, None, run, "macs", least / cost.total(sizes), scores, 8)
+    assert cost.total({name: len(places) for name, places in kept.items()}) == least
 
 
 def test_channels_are_removed_from_squeezenext_alone(tiny_run):

@@ -29,6 +29,12 @@ def test_every_shipped_recipe_loads_and_survives_being_written_out(name, role, t
     assert load_recipe(path, role) == recipe
 
 
+def test_any_description_survives_being_written_out(tmp_path):
+    recipe = Recipe(description='a "tab"\t, back\\slash, \r\n, bell \a, del \x7f, é', stage1=Stage(epochs=1))
+    (tmp_path / "again.toml").write_text(to_toml(recipe), encoding="utf-8")
+    assert load_recipe(tmp_path / "again.toml", "student") == recipe
+
+
 def test_the_reference_recipe_has_the_reference_systems_numbers():
     recipe = load_recipe(recipe_path("reference")[0], "teacher")
     assert (recipe.size, recipe.batch_size, recipe.decay_rate, recipe.decay_steps) == (224, 100, 0.9, 10_000)

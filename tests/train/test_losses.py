@@ -39,6 +39,9 @@ def test_centers_move_by_a_twentieth_towards_each_of_their_samples():
     centers = tf.Variable([[0.0, 0.0], [1.0, 1.0], [5.0, 5.0]])
     moved = losses.moved_centers(tf.constant([[1.0, 2.0], [3.0, 0.0], [1.0, 3.0]]), tf.constant([0, 0, 1]), centers)
     assert moved.numpy() == pytest.approx(np.array([[0.2, 0.1], [1.0, 1.1], [5.0, 5.0]]))
+    parts = ([[1.0, 2.0], [3.0, 0.0]], [0, 0]), ([[1.0, 3.0]], [1])
+    of_two = [losses.moved_centers(tf.constant(points), tf.constant(own), centers, 2) for points, own in parts]
+    assert np.mean(of_two, axis=0) == pytest.approx(moved.numpy())
 
 
 def test_pre_logit_norm_is_the_mean_l1_norm():

@@ -10,11 +10,13 @@ import pytest
 from training_jobs import interrupt_after, make_job, weights_of
 
 from edgeface.errors import RunError
+from edgeface.models import squeezenext_23v5
 from edgeface.recipe import Distillation, Recipe, Stage
 from edgeface.train import trainer
 from edgeface.train.batches import epoch_order, generator_for
 from edgeface.train.checkpoint import read_metrics
 from edgeface.train.schedule import batch_norm_momentum, learning_rate
+from edgeface.train.step import Learner
 
 
 @pytest.fixture(scope="module")
@@ -101,6 +103,21 @@ def test_a_damaged_checkpoint_is_refused(tmp_path, monkeypatch):
         path.write_bytes(path.read_bytes()[:40])
     with pytest.raises(RunError, match="damaged"):
         trainer.fit(make_job(tmp_path / "run"), resume=True)
+
+
+def test_ctrl_c_in_the_last_step_stops_nothing(tmp_path, monkeypatch):
+    job = make_job(tmp_path / "run", recipe=Recipe(size=32, batch_size=8, stage0=Stage(epochs=1)))
+    with monkeypatch.context() as patch:
+        interrupt_after(patch, 4)
+        place = trainer.fit(job, resume=False)
+    assert (place.stage, job.stopped) == (3, False)
+
+
+def test_a_live_teacher_is_in_no_checkpoint():
+    model, teacher = (squeezenext_23v5(3, size=32, width=0.25, blocks=(1, 0, 0, 0)) for _ in range(2))
+    learner = Learner(model, Recipe(size=32), teacher=teacher, teacher_size=128)
+    assert learner.teacher is teacher
+    assert not {id(weight) for weight in learner.variables} & {id(weight) for weight in teacher.weights}
 
 
 def test_resuming_without_a_checkpoint_is_refused(tmp_path):
