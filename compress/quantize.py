@@ -19,7 +19,7 @@ from edgeface.compress.float_layers import resolve
 from edgeface.compress.goal import MeasureFps
 from edgeface.compress.qat import Plan, fine_tune, kept_epoch, training_warnings
 from edgeface.compress.qat_model import check_quantizable, fake_quantized
-from edgeface.compress.teaching import lesson
+from edgeface.compress.teaching import lesson, open_teacher
 from edgeface.data.dataset import FaceDataset
 from edgeface.data.layouts import load_dataset
 from edgeface.errors import DataError, GateFailed, UsageError
@@ -222,6 +222,8 @@ def _check_trained(request: Request, run: Run) -> None:
     audited = (request.sensitivity or {}).get("weights_sha256", run.info["weights_sha256"])
     if audited != run.info["weights_sha256"]:
         raise UsageError(f"the sensitivity audit is not of {run.path} as it is; run 'edgeface sensitivity' on it again")
+    if request.teacher is not None:
+        open_teacher(request.teacher, run)
 
 
 def check_out(out: Path) -> None:

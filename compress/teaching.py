@@ -32,14 +32,20 @@ def lesson(
     alone = Lesson(train, validation, run.face_input, recipe, seed, own=own)
     if teacher is None:
         return alone
-    taught_by = open_run(teacher)
+    taught_by = open_teacher(teacher, run)
+    teacher_model = load_model(taught_by)
+    cache = TeacherCache(taught_by, teacher_model, train, recipe.augmentation, quiet=quiet)
+    head = fitted_head(model, teacher_model, Lesson(train, validation, run.face_input, recipe, seed, cache))
+    return Lesson(train, validation, run.face_input, recipe, seed, cache, head, own)
+
+
+def open_teacher(path: Path, run: Run) -> Run:
+    """Open the teacher of a run. Raises RunError when it knows other people or takes other images."""
+    taught_by = open_run(path)
     if taught_by.identities != run.identities:
         raise RunError(
             f"{taught_by.path}: knows other identities than {run.path}; give the teacher it was trained with"
         )
     if taught_by.face_input != run.face_input:
         raise RunError(f"{taught_by.path}: takes other images than {run.path}; both must have the same input contract")
-    teacher_model = load_model(taught_by)
-    cache = TeacherCache(taught_by, teacher_model, train, recipe.augmentation, quiet=quiet)
-    head = fitted_head(model, teacher_model, Lesson(train, validation, run.face_input, recipe, seed, cache))
-    return Lesson(train, validation, run.face_input, recipe, seed, cache, head, own)
+    return taught_by

@@ -102,6 +102,8 @@ def _train(folder: Path, faces: Path, build: dict, seed: int) -> Path:
 
     from edgeface.data.layouts import load_dataset
     from edgeface.models import build_network
+    from edgeface.train.graph_passes import without_graph_passes
+    from edgeface.train.optimizer import fused_adam
     from edgeface.train.session import load_split
 
     dataset = load_dataset(faces)
@@ -109,9 +111,9 @@ def _train(folder: Path, faces: Path, build: dict, seed: int) -> Path:
     images, labels = FaceInput(SIZE).normalise(np.asarray(data.images)), data.labels
     tf_keras.utils.set_random_seed(seed)
     model = build_network("squeezenext_23v5", build)
-    optimizer = tf_keras.optimizers.Adam(3e-3)
-    optimizer.build(model.trainable_weights)
+    optimizer = fused_adam(model.trainable_weights, 3e-3)
 
+    @without_graph_passes
     @tf.function
     def step(batch, target):
         with tf.GradientTape() as tape:

@@ -123,10 +123,7 @@ def test_a_pattern_lasts_through_both_ways_of_quantization(sparse, splits, sampl
     assert "5 of 16 convolutions of another kind" in no_faster(model)
 
 
-def test_a_dense_network_is_trained_for_int8_as_before(student, samples):
-    assert not any("sparsity_mask" in str(vars(layer)) for layer in fake_quantized(student, samples, (-1, 1)).layers)
-
-
+@pytest.mark.slow
 def test_a_sparse_run_is_not_resumed_without_its_masks(sparse, faces):
     recipe = load_recipe(sparse.run / "recipe.toml", "student")
     with pytest.raises(RunError, match="'edgeface prune' that began it"):
