@@ -46,7 +46,8 @@ _DISTILLATION = {
     "taught-soft-labels": ("distillation.embedding=0.0",),
     "taught-embedding": ("distillation.soft_labels=0.0", "distillation.projected_soft_labels=0.0"),
     "taught": (),
-    "taught-temperature-4": ("distillation.temperature=4.0",),
+    "taught-temperature-1": ("distillation.temperature=1.0",),
+    "taught-reference-weights": ("distillation.embedding=1.0", "distillation.temperature=1.0"),
 }
 _TRAINING = {
     "average": ("average_decay=0.999",),

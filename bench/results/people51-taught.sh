@@ -24,8 +24,7 @@ train() { # RUN ROLE OPTIONS...
 taught() { # WIDTH EPOCHS LEARNING-RATE: a student that goes on from its bundle, and its own bundles
   local width=$1 run=$runs/student-$1-taught
   train "$run" student --init "$runs/bench/results/people51-$width-int8" --teacher "$runs/teacher" \
-    --set stage0.epochs=0 --set stage1.epochs="$2" --set stage1.learning_rate="$3" \
-    --set distillation.embedding=10 --set distillation.temperature=4
+    --set stage0.epochs=0 --set stage1.epochs="$2" --set stage1.learning_rate="$3"
   quantize "$run" float32 "$runs/bundles/$width-float32"
   quantize "$run" int8 "$here/people51-$width-int8"
   quantize "$run" qat "$here/people51-$width-qat" --teacher "$runs/teacher" --epochs 1 --frozen 0 --learning-rate 1e-4
@@ -41,4 +40,17 @@ quantize() { # RUN MODE FOLDER OPTIONS...
 train "$runs/teacher" teacher
 quantize "$runs/teacher" float32 "$runs/bundles/teacher-float32"
 taught 1.0 56 1e-3
-taught 2.0 26 1.5e-3
+taught 2.0 22 1.5e-3
+edgeface prune "$runs/student-1.0-taught" --teacher "$runs/teacher" --data "$data" --keep-macs 0.6 --rounds 2 \
+  --out "$runs/pruned60-taught"
+quantize "$runs/pruned60-taught" int8 "$here/people51-pruned60-taught-int8"
+
+edgeface bench "$runs/bundles/teacher-float32" \
+  "$runs/bundles/2.0-float32" "$here/people51-2.0-int8" "$here/people51-2.0-qat" \
+  "$runs/bundles/1.0-float32" "$here/people51-1.0-int8" "$here/people51-1.0-qat" "$here/people51-pruned60-taught-int8" \
+  --device cpu --data "$data" --out "$here/people51.json" --markdown "$here/people51.md"
+devices="--device rpi4 --device rpi5 --device phone-mid"
+models="$here/people51-1.0-int8 $here/people51-2.0-int8 $runs/bundles/1.0-float32 $runs/bundles/teacher-float32"
+EDGEFACE_ARM_HOME=$runs/none edgeface bench $models $devices --device ethos-u55-128 --data "$data" \
+  --out "$here/people51-devices.json" --markdown "$here/people51-devices.md"
+edgeface bench $models $devices --data "$data" --out "$here/people51-emulated.json" --markdown "$here/people51-emulated.md"

@@ -148,6 +148,7 @@ def test_rows_that_a_recipe_trains_alike_share_a_run_and_the_table_says_so(setti
         ["basic", "basic+seaweed"],
         ["basic+center", "basic+seaweed+center"],
         ["basic+seaweed+center+norm", "all", "no-warm-up", "exponential"],
+        ["taught", "taught-temperature-1", "taught-reference-weights"],
     ]
     assert len({keys["nothing"], keys["basic"], keys["basic+center"], keys["all"]}) == 4
     assert keys["all"] == run_key(
