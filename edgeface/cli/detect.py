@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,7 +23,10 @@ def detect(
     photos: Photos,
     detector: DetectorName = "cascade",
     detector_model: DetectorModel = None,
-    out: Annotated[Path | None, typer.Option(help="Write each photo's largest face here, aligned, as PNG.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Write each photo's largest face here, aligned, as PNG; never one over another of this run."),
+    ] = None,
     size: Annotated[int, typer.Option(min=32, max=1024, help="Side of those pictures in pixels.")] = 112,
     fail_under: Annotated[
         float | None, typer.Option(min=0, max=1, help="Exit 1 when a smaller share has its central face found.")
@@ -34,7 +38,9 @@ def detect(
 
     'central' counts the photos whose largest face covers their middle and has its own middle within a quarter of its
     width of it: the right face, where photos are framed on one (as LFW's). With --out, makes aligned faces of loose
-    photos, in the frame that whole-image bundles are trained in, keeping the folders.
+    photos, in the frame that whole-image bundles are trained in, keeping the folders: those inside the folder that is
+    named, or, when several are named (or photos out of several), each folder's own name too. Where two photos would
+    get one name (1.jpg and 1.png), the second is numbered (1-2.png).
 
     Examples:
 
@@ -43,25 +49,34 @@ def detect(
         edgeface detect lfw/ --json --fail-under 0.97
 
         edgeface detect holiday/ --out faces/
+
+        edgeface detect photos/ann photos/bob --out faces/
     """
     from edgeface.data.images import read_image
     from edgeface.detector import find_faces, open_detector
 
     opened = open_detector(detector, detector_model)
     results: list[dict[str, Any]] = []
-    for path in photo_paths(photos):
+    written = 0
+    places = face_places(photos)
+    for path, place in places:
         try:
             image = read_image(path)
         except ImageError as error:
+            if len(places) == 1:
+                raise
             note(f"warning: {error}", quiet=quiet)
             results.append({"image": str(path), "error": str(error), "faces": [], "central": False})
             continue
         faces = find_faces(image, opened)
         results.append({"image": str(path), "faces": [_face(f) for f in faces], "central": is_central(faces, image)})
         if out is not None and faces:
-            _write_face(out, _inside(path, photos), image, faces[0], size)
+            _write_face(out / place, image, faces[0], size)
+            written += 1
         if not as_json and not quiet:
             typer.echo(_line(path, faces))
+    if out is not None:
+        note(f"{written} face{'s' * (written != 1)} written to {out}", quiet=quiet)
     _report(results, as_json, detector, fail_under)
 
 
@@ -86,21 +101,38 @@ def _line(path: Path, faces: list[Face]) -> str:
     return f"{path}: {boxes or 'no face found'}"
 
 
-def _inside(path: Path, photos: list[Path]) -> Path:
-    """Where a photo lies within the folder that was named; only its file name when the photo itself was."""
-    for photo in photos:
-        if photo != path and path.is_relative_to(photo):
-            return path.relative_to(photo)
-    return Path(path.name)
+def face_places(photos: list[Path]) -> list[tuple[Path, Path]]:
+    """Every photo of the arguments, once, and where its face goes inside the folder of faces.
+
+    That is the photo's place in its folder (the one that was named, or that the named photo lies in), under the
+    folder's name when there are several folders. A place that another photo has is numbered: `1-2.png`.
+    """
+    folders = {photo: Path(os.path.abspath(photo if photo.is_dir() else photo.parent)) for photo in photos}
+    several = len(set(folders.values())) > 1
+    places: dict[Path, tuple[Path, Path]] = {}
+    taken: set[str] = set()
+    for photo, folder in folders.items():
+        for path in photo_paths([photo]):
+            whole = Path(os.path.abspath(path))
+            if whole in places:
+                continue
+            place = (folder.name / whole.relative_to(folder) if several else whole.relative_to(folder)).with_suffix("")
+            number, free = 1, f"{place}.png"
+            while free.lower() in taken:  # lower: on some disks A.png is a.png
+                number += 1
+                free = f"{place}-{number}.png"
+            taken.add(free.lower())
+            places[whole] = (path, Path(free))
+    return list(places.values())
 
 
-def _write_face(out: Path, place: Path, image: np.ndarray, face: Face, size: int) -> None:
+def _write_face(file: Path, image: np.ndarray, face: Face, size: int) -> None:
     from edgeface.data.images import encode_image
     from edgeface.detector import align
     from edgeface.face_input import FaceInput
     from edgeface.files import atomic_path
 
-    with atomic_path(out / place.with_suffix(".png")) as temporary:
+    with atomic_path(file) as temporary:
         temporary.write_bytes(encode_image(align(image, face, FaceInput(size)), ".png"))
 
 
@@ -114,8 +146,12 @@ def _report(results: list[dict[str, Any]], as_json: bool, detector: str, fail_un
     else:
         share = f"{central} ({100 * central / photos:.2f} %)"
         typer.echo(f"{found} of {photos} photos with a face, {share} with the largest in the middle")
+    unread = sum("error" in entry for entry in results)
+    if unread == photos:
+        raise ImageError(f"none of the {unread} photos could be read; give JPEG or PNG photos")
     if not found:
-        raise FaceError(f"no face found in {photos} photo{'s' * (photos != 1)}; give larger faces, from the front")
+        seen = photos - unread
+        raise FaceError(f"no face found in {seen} photo{'s' * (seen != 1)}; give larger faces, from the front")
     if fail_under is not None and central < fail_under * photos:
         raise GateFailed(f"{100 * central / photos:.2f} % is under --fail-under {100 * fail_under:g} %")
 
