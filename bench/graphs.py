@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from edgeface.interpreter import captured_stderr, load_runtime
+from edgeface.interpreter import load_runtime
+from edgeface.stderr import captured_stderr
 
 
 def batch(model: bytes, threads: int, runtime: str | None, images: int, classes: int) -> Callable[[], Any]:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from edgeface.bench.tflite_ops import Graph, read_graph
-from edgeface.interpreter import captured_stderr
+from edgeface.stderr import captured_stderr
 
 LARGEST_ARENA = 256 * 2**20
 SEED = 0

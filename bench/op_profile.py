@@ -62,7 +62,7 @@ def profile(model: Path, content: bytes, threads: int, runs: int = RUNS) -> dict
     tried, RuntimeError when its profiler does not work here. Run it in a process of its own.
     """
     from edgeface.bench.litert_profiler import Profiler
-    from edgeface.interpreter import captured_stderr
+    from edgeface.stderr import captured_stderr
 
     with captured_stderr():
         profiler = Profiler(content, threads)

@@ -15,7 +15,7 @@ import numpy as np
 from edgeface.data.images import read_image
 from edgeface.data.layouts import IMAGE_SUFFIXES
 from edgeface.errors import CameraError, ImageError
-from edgeface.interpreter import captured_stderr
+from edgeface.stderr import captured_stderr
 
 PATIENCE_SECONDS = 5.0
 """How long a camera may give no frame before it counts as gone."""

@@ -12,7 +12,7 @@ import numpy as np
 from edgeface.alignment import align
 from edgeface.cascade import SMALLEST_SIDE, WORK_SIDE, CascadeDetector
 from edgeface.errors import UsageError
-from edgeface.interpreter import captured_stderr
+from edgeface.stderr import captured_stderr
 
 DETECTORS = ("cascade", "yunet", "none")
 

@@ -7,15 +7,12 @@ and SHA-256 were checked: damaged files crash some runtimes and run unnoticed in
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import importlib.metadata
 import importlib.util
-import os
 import sys
-import tempfile
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +21,7 @@ import numpy as np
 
 from edgeface.bundle_schema import OUTPUTS
 from edgeface.errors import BundleError, MissingDependencyError, UsageError
+from edgeface.stderr import captured_stderr
 
 RUNTIMES: Mapping[str, tuple[str, str, str]] = {
     "litert": ("LiteRT", "ai_edge_litert.interpreter", "ai-edge-litert"),
@@ -180,33 +178,6 @@ class Interpreter:
 def installed_runtimes() -> tuple[str, ...]:
     """The runtimes that are installed, by their command-line names, in order of preference. Loads none of them."""
     return tuple(name for name, (_, module, _) in RUNTIMES.items() if _is_installed(module))
-
-
-@contextlib.contextmanager
-def captured_stderr() -> Iterator[list[str]]:
-    """Keep what native code writes on standard error out of the user's sight: the lines are in the list afterwards.
-
-    The runtimes and TensorFlow announce themselves there and have no switch for it.
-    """
-    lines: list[str] = []
-    with contextlib.ExitStack() as stack:
-        try:
-            sys.stderr.flush()
-            saved = os.dup(2)
-            stack.callback(os.close, saved)
-            file = stack.enter_context(tempfile.TemporaryFile())
-        except (OSError, AttributeError, ValueError):  # no standard error, or nowhere to keep a temporary file
-            yield lines
-            return
-        os.dup2(file.fileno(), 2)
-        try:
-            yield lines
-        finally:
-            with contextlib.suppress(OSError, AttributeError, ValueError):
-                sys.stderr.flush()
-            os.dup2(saved, 2)
-            file.seek(0)
-            lines += file.read().decode("utf-8", "replace").splitlines()
 
 
 def _is_installed(module: str) -> bool:

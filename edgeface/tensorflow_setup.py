@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-import tempfile
 import warnings
 from collections.abc import Iterator
+
+from edgeface.stderr import captured_stderr
 
 
 def quiet_tensorflow() -> None:
@@ -31,22 +32,12 @@ def quiet_tensorflow() -> None:
 
 @contextlib.contextmanager
 def silenced_stderr() -> Iterator[None]:
-    """Send file descriptor 2 to a temporary file, so that C++ libraries are silent too.
-
-    Exceptions pass through; what was written before one is shown, since it may tell the reason.
-    """
-    sys.stderr.flush()
-    saved = os.dup(2)
-    with tempfile.TemporaryFile() as sink:
-        os.dup2(sink.fileno(), 2)
-        try:
+    """`captured_stderr`, whose lines are shown when the block raises, since they may tell the reason."""
+    lines: list[str] = []
+    try:
+        with captured_stderr() as lines:
             yield
-        except BaseException:
-            os.dup2(saved, 2)
-            sink.seek(0)
-            sys.stderr.write(sink.read().decode(errors="replace"))
-            raise
-        finally:
-            sys.stderr.flush()
-            os.dup2(saved, 2)
-            os.close(saved)
+    except BaseException:
+        if lines:
+            print(*lines, sep="\n", file=sys.stderr)
+        raise

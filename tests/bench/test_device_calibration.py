@@ -16,7 +16,7 @@ from edgeface.bench.calibration.validate import check_networks, text, validate
 from edgeface.bench.devices import DTYPES, load_device
 from edgeface.bench.tflite_ops import read_graph
 from edgeface.errors import DeviceError
-from edgeface.interpreter import captured_stderr
+from edgeface.stderr import captured_stderr
 
 PLAIN = {"conv1x1": (1, 1_000_000_000, 0)}
 FAST = 1e9

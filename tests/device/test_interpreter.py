@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import subprocess
 import sys
 import types
@@ -15,6 +16,7 @@ from edgeface import interpreter
 from edgeface.embedder import Recognizer
 from edgeface.errors import BundleError, MissingDependencyError, UsageError
 from edgeface.interpreter import Interpreter, Tensor, captured_stderr, installed_runtimes
+from edgeface.tensorflow_setup import silenced_stderr
 
 RUNTIMES = [name for name in installed_runtimes() if name != "tflite"]
 """Those that can share a process with TensorFlow, which the fixtures load."""
@@ -183,6 +185,37 @@ def test_standard_error_is_captured_and_restored(capfd: pytest.CaptureFixture[st
     assert lines == ["INFO: hello"]
     sys.stderr.write("after\n")
     assert capfd.readouterr().err == "after\n"
+
+
+def test_silenced_standard_error_is_shown_when_something_fails(capfd: pytest.CaptureFixture[str]) -> None:
+    def speak(line: str) -> None:
+        with silenced_stderr():
+            os.write(2, line.encode() + b"\n")
+            if "fails" in line:
+                raise ValueError(line)
+
+    speak("all is well")
+    with pytest.raises(ValueError, match="it fails"):
+        speak("it fails")
+    assert capfd.readouterr().err == "it fails\n"
+
+
+@pytest.mark.parametrize("lost", ["os.close(2)", "sys.stderr = None", "sys.stderr.close()"])
+def test_a_process_without_standard_error_runs(lost: str) -> None:
+    code = f"""
+import os, sys
+from edgeface.tensorflow_setup import silenced_stderr
+{lost}
+with silenced_stderr():
+    print("ran")
+try:
+    with silenced_stderr():
+        raise ValueError
+except ValueError:
+    print("raised")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "ran\nraised\n"), done.stderr
 
 
 @pytest.mark.parametrize("runtime", [None, *installed_runtimes()])
