@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from edgeface import embedder
 from edgeface.bundle_schema import SMALLEST_COUNT
 from edgeface.errors import DataError
 from edgeface.thresholds import Threshold
@@ -61,8 +62,7 @@ def normalised(embeddings: np.ndarray) -> np.ndarray:
     embeddings = np.asarray(embeddings, np.float32)
     if not np.isfinite(embeddings).all():
         raise DataError("the model gives values that are not numbers; export it again")
-    lengths = np.linalg.norm(embeddings, axis=-1, keepdims=True)
-    return embeddings / np.where(lengths == 0, 1, lengths)
+    return embedder.normalised(embeddings)
 
 
 def count_all_pairs(

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edgeface import embedder
 from edgeface.errors import DataError
 from edgeface.verification import (
     BINS,
@@ -86,6 +87,8 @@ def test_too_few_pairs_and_broken_models() -> None:
     with pytest.raises(DataError, match="not numbers"):
         normalised(np.array([[np.nan, 1]]))
     assert normalised(np.zeros((1, 4))).tolist() == [[0, 0, 0, 0]]
+    rows = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)
+    np.testing.assert_array_equal(normalised(rows), embedder.normalised(rows))
 
 
 # Millionths: what lies closer to an edge than doubles resolve counts on one side of it or the other.
