@@ -166,7 +166,8 @@ def draw(image: np.ndarray, faces: list[Identified]) -> np.ndarray:
         left, top, width, height = (round(value * scale) for value in face.box)
         colour = (160, 160, 160) if face.refused else (0, 160, 255) if face.name is None else (0, 200, 0)
         cv2.rectangle(picture, (left, top), (left + width, top + height), colour, 2)
-        text = "refused" if face.refused else f"{face.name or 'unknown'} {face.matches[0].similarity:.2f}"
+        cosine = f" {face.matches[0].similarity:.2f}" if face.matches else ""  # none: everybody was removed meanwhile
+        text = "refused" if face.refused else f"{face.name or 'unknown'}{cosine}"
         _label(picture, text, left, top, colour)
     return picture
 

@@ -181,6 +181,7 @@ def test_a_watched_frame_shows_box_and_name() -> None:
             assert bar[:15].sum() > 300
             assert bar.sum() > 700
         assert draw(image, []).max() == 0
+        assert draw(image, [Identified(box, None, ())]).max() == 255  # everybody was removed meanwhile
 
 
 def test_what_fails_leaves_no_new_gallery_and_rebuild_keeps_flip(
