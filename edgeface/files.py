@@ -40,6 +40,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         try:
             yield temporary
             os.chmod(temporary, 0o666 & ~_umask())
+            _sync(temporary)
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
@@ -58,11 +59,16 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         try:
             yield temporary
             os.chmod(temporary, 0o777 & ~_umask())
+            for file in temporary.rglob("*"):
+                if file.is_file():
+                    _sync(file)
             if path.exists() and not _exchanged(temporary, path):
                 os.replace(path, old)
             if not path.exists():
                 os.replace(temporary, path)
         finally:
+            if old.exists() and not path.exists():  # stopped between the two
+                os.replace(old, path)
             shutil.rmtree(temporary, ignore_errors=True)
             shutil.rmtree(old, ignore_errors=True)
 
@@ -103,6 +109,12 @@ def _exchanged(one: Path, other: Path) -> bool:
         return False
     at_working_folder, exchange = -100, 2
     return renameat2(at_working_folder, os.fsencode(one), at_working_folder, os.fsencode(other), exchange) == 0
+
+
+def _sync(path: Path) -> None:
+    """Have a file's content on the disk before it gets its name: else a power cut may leave the name and no content."""
+    with path.open("rb+" if os.name == "nt" else "rb") as file:
+        os.fsync(file.fileno())
 
 
 def _umask() -> int:

@@ -244,6 +244,8 @@ def write_private(path: Path, content: bytes) -> None:
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
             os.replace(name, path)
         finally:
             Path(name).unlink(missing_ok=True)
