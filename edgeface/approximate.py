@@ -50,7 +50,10 @@ class ApproximateTemplates:
         self.people = np.unique(owners)
 
     def search(self, vectors: np.ndarray, k: int = 1) -> tuple[np.ndarray, np.ndarray]:
-        """The k (nearly) nearest people of each unit vector: ids int32 (N, k) and cosines float32 (N, k)."""
+        """The k (nearly) nearest people of each unit vector: ids int32 (N, k) and cosines float32 (N, k).
+
+        A row that found fewer people ends with ids -1 and cosines -2.
+        """
         k = min(k, len(self.people))
         ids = np.full((len(vectors), k), -1, np.int32)
         scores = np.full((len(vectors), k), -2, np.float32)
@@ -60,7 +63,7 @@ class ApproximateTemplates:
             _, first = np.unique(owners, return_index=True)
             first = np.sort(first)[:k]
             ids[number, : len(first)] = owners[first]
-            scores[number, : len(first)] = 1 - np.asarray(found.distances)[first]
+            scores[number, : len(first)] = np.clip(1 - np.asarray(found.distances)[first], -1, 1)
         return ids, scores
 
 

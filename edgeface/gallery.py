@@ -176,8 +176,8 @@ class Gallery:
         ids, scores = (index or self.templates(average=average)).search(vectors, k)
         with self.file.errors():
             names = {int(person): self._name(int(person)) for person in np.unique(ids)}
-        return [
-            [Match(names[int(person)], float(score)) for person, score in zip(*row, strict=True)]
+        return [  # an index gives -1 where it found fewer people
+            [Match(names[int(person)], float(score)) for person, score in zip(*row, strict=True) if person >= 0]
             for row in zip(ids, scores, strict=True)
         ]
 

@@ -278,3 +278,16 @@ def test_an_index_finds_nearly_what_exact_search_finds(path: Path, opened: Bundl
         gallery.remove("p0")
         with pytest.raises(GalleryError, match="has changed"):
             load_index(gallery)
+
+
+def test_an_index_gives_nobody_rather_than_padding(path: Path, opened: Bundle) -> None:
+    """A person with so many templates, of length over 1, that a search of the graph meets nobody else."""
+    pytest.importorskip("usearch")
+    vectors = units(40, opened.embedding_size)
+    vectors[:, 0] = 100  # nearly the same
+    with create_gallery(path, opened) as gallery:
+        gallery.enroll("ann", normalised(vectors) * np.float32(1.005), ["a"] * 40)
+        gallery.enroll("bob", axes(opened, 1), ["b"])
+        (row,) = gallery.nearest(normalised(vectors[:1]), 2, index=build_index(gallery.templates()))
+        assert [match.name for match in row] == ["ann"]
+        assert 0.99 < row[0].similarity <= 1
