@@ -110,11 +110,13 @@ class Gallery:
         Durable when this returns. Raises GalleryError when the name is there already, unless `add`.
         """
         with self.file.writing() as changes:
+            self.check_same()
             return self._enroll(changes, name, vectors, sources, photos, add)
 
     def enroll_all(self, people: Sequence[tuple[str, np.ndarray, Sequence[str]]], *, add: bool = False) -> None:
         """Enrol many, name, vectors and sources each, in one transaction: all or nobody."""
         with self.file.writing() as changes:
+            self.check_same()
             for name, vectors, sources in people:
                 self._enroll(changes, name, vectors, sources, (), add)
 
@@ -165,13 +167,23 @@ class Gallery:
         """Read what the gallery says about itself again, after a rebuild."""
         self.info, _ = self._read_info()
 
+    def check_same(self) -> None:
+        """Raise GalleryError when the gallery was rebuilt for another model since `info` was read.
+
+        Use within `file.reading` or `file.writing`, so that it holds for what is read or written there.
+        """
+        now, _ = self._stored_info()
+        if any(getattr(now, key) != getattr(self.info, key) for key in ("model_sha256", "face_input", "flip")):
+            raise GalleryError(f"{self.path}: was rebuilt for another model or flip meanwhile; open it again")
+
     def nearest(
         self, vectors: np.ndarray, k: int = 1, *, average: bool = False, index: ApproximateTemplates | None = None
     ) -> list[list[Match]]:
         """The `k` people nearest to each unit vector (N, E), nearest first; fewer in a smaller gallery.
 
         A person scores as the best of their templates, or with `average` by their mean. Sees what others have written.
-        With an `index` (`edgeface.approximate.load_index`) the search is fast and nearly right.
+        With an `index` (`edgeface.approximate.load_index`) the search is fast and nearly right. Raises GalleryError
+        when the gallery is damaged or was rebuilt for another model.
         """
         ids, scores = (index or self.templates(average=average)).search(vectors, k)
         with self.file.errors():
@@ -182,11 +194,12 @@ class Gallery:
         ]
 
     def templates(self, *, average: bool = False) -> Templates:
-        """All templates, ready to search; read again when somebody has written. Raises GalleryError if damaged."""
+        """All templates, ready to search; read again when somebody has written. Raises GalleryError as `nearest`."""
         with self.file.reading():
             version = self.file.connection.execute("PRAGMA data_version").fetchone()[0]
             changes = self.file.connection.total_changes
             if self._loaded_version != (version, changes):
+                self.check_same()
                 self._loaded, self._loaded_version = {}, (version, changes)
             if average not in self._loaded:
                 self._loaded[average] = Templates(*self._read_templates(), average=average)
@@ -211,8 +224,11 @@ class Gallery:
 
     def _read_info(self) -> tuple[Info, str]:
         with self.file.reading():
-            meta = dict(self.file.connection.execute("SELECT key, value FROM meta"))
-            return read_info(meta, self.file), str(meta["key_check"])
+            return self._stored_info()
+
+    def _stored_info(self) -> tuple[Info, str]:
+        meta = dict(self.file.connection.execute("SELECT key, value FROM meta"))
+        return read_info(meta, self.file), str(meta["key_check"])
 
     def _open_key(self, key: str | Path | None, check: str) -> Key | None:
         if not check:

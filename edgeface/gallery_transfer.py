@@ -39,6 +39,7 @@ def export_gallery(gallery: Gallery, path: str | Path) -> Transfer:
     gallery.templates()  # checks the file
     people: dict[str, list[dict[str, str]]] = {}
     with gallery.file.reading():
+        gallery.check_same()
         rows = gallery.file.connection.execute(
             "SELECT name, person, vector, source, created FROM templates JOIN people ON people.id = person "
             "ORDER BY name, templates.id"
@@ -93,15 +94,20 @@ def rebuild(gallery: Gallery, reader: FaceReader, progress: Callable[[int, int],
         if progress is not None:
             progress(number + 1, len(rows))
     with gallery.file.writing() as changes:
+        if {template for template, _ in vectors} != _template_ids(gallery):
+            raise GalleryError(f"{gallery.path}: somebody was enrolled or removed meanwhile; rebuild again")
         for template, content in vectors:
             changes.update("templates", "id = ?", (template,), vector=content)
         for key, value in {**model_meta(reader.bundle), "flip": str(int(reader.reading.flip))}.items():
             changes.update("meta", "key = ?", (key,), value=value)
-        if len(vectors) != gallery.file.connection.execute("SELECT COUNT(*) FROM templates").fetchone()[0]:
-            raise GalleryError(f"{gallery.path}: somebody enrolled meanwhile; rebuild again")
     gallery.reload()
     gallery.file.forget()
     return Transfer(len({person for _, person, _, _ in rows}), len(vectors))
+
+
+def _template_ids(gallery: Gallery) -> set[int]:
+    """Never used twice, so that the same set is the same templates."""
+    return {row[0] for row in gallery.file.connection.execute("SELECT id FROM templates")}
 
 
 def _kept_photos(gallery: Gallery) -> list[tuple[int, int, str, bytes]]:
