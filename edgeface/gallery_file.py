@@ -140,6 +140,8 @@ class GalleryFile:
         """SQLite's errors as ours, in one line."""
         try:
             yield
+        except sqlite3.ProgrammingError:  # used after `close`, or in another thread: nothing is wrong with the file
+            raise
         except sqlite3.DatabaseError as error:
             text = str(error)
             if "locked" in text or "busy" in text:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -95,3 +96,22 @@ def test_people_who_change_while_a_gallery_is_rebuilt(gallery: Gallery, opened: 
             rebuild(gallery, other_reader(opened, meanwhile=meanwhile))
     gallery.accept(opened)
     assert gallery.nearest(axis(opened, 0))[0][0].name == "ann"
+
+
+def test_misuse_is_not_called_damage(gallery: Gallery) -> None:
+    caught: list[BaseException] = []
+
+    def ask() -> None:
+        try:
+            gallery.people()
+        except Exception as error:
+            caught.append(error)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    thread.join()
+    gallery.close()
+    ask()
+    assert [type(error).__name__ for error in caught] == ["ProgrammingError"] * 2
+    assert "thread" in str(caught[0])
+    assert "closed" in str(caught[1])
