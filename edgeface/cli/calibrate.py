@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgeface.cli.common import Json, Quiet, command, note, print_json, progress_line
+from edgeface.cli.common import Json, Quiet, command, note, print_json, progress_line, require_png
 from edgeface.cli.device_options import DetectorModel
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ def calibrate(
     from edgeface.embedder import Recognizer
 
     if figure is not None:
+        require_png(figure, "figure")
         from edgeface.score_figure import write_figure
     recognizer = Recognizer(bundle, threads, runtime)
     progress = progress_line(quiet)

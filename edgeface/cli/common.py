@@ -8,11 +8,12 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from edgeface.errors import EdgeFaceError, MissingDependencyError
+from edgeface.errors import EdgeFaceError, MissingDependencyError, UsageError
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only the result and errors.")]
@@ -52,13 +53,14 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
     def wrapper(*args: Any, **kwargs: Any) -> None:
         try:
             function(*args, **kwargs)
+            sys.stdout.flush()
         except EdgeFaceError as error:
             note(f"error: {error}")
             raise typer.Exit(error.exit_code) from None
         except OSError as error:
             if error.errno == errno.EPIPE:  # whoever read our output has gone
                 raise
-            note(f"error: {error.filename or 'a file'}: {error.strerror or error}; check the path and its permissions")
+            note(f"error: {_file_error(error)}")
             raise typer.Exit(EdgeFaceError.exit_code) from None
         except ModuleNotFoundError as error:
             if (error.name or "").split(".")[0] == "edgeface":
@@ -72,6 +74,23 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
     return wrapper
 
 
+def require_png(path: Path, what: str) -> None:
+    """Raise UsageError unless the file that `what` is written to is called a PNG."""
+    if path.suffix.lower() != ".png":
+        raise UsageError(f"{path}: the {what} is a PNG; name it so")
+
+
 def missing(package: str) -> str:
-    """The message for a package of the `train` extra that is not installed."""
-    return f"error: this command needs {package}; install it with: pip install 'edgeface[train]'"
+    """The message for a package that is not installed: Matplotlib alone, or one that the `train` extra brings."""
+    wanted = package if package == "matplotlib" else "'edgeface[train]'"
+    return f"error: this command needs {package}; install it with: pip install {wanted}"
+
+
+def _file_error(error: OSError) -> str:
+    """What an unforeseen OSError says to a user. Without a file's name it was standard output, or a temporary file."""
+    reason = error.strerror or str(error)
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"{error.filename or 'the output'}: {reason}; free some space, or write elsewhere"
+    if not error.filename:
+        return f"{reason}; check where the output goes"
+    return f"{error.filename}: {reason}; check the path and its permissions"

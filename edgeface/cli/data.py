@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgeface.cli.common import Json, Quiet, command, note, print_json
+from edgeface.cli.common import Json, Quiet, command, note, print_json, require_png
 
 if TYPE_CHECKING:
     import numpy as np
@@ -164,8 +164,7 @@ def preview(
 
     if augment not in ("none", "basic", "seaweed"):
         raise UsageError(f"--augment {augment}: choose none, basic or seaweed")
-    if out.suffix.lower() != ".png":
-        raise UsageError(f"{out}: the contact sheet is a PNG; name it so")
+    require_png(out, "contact sheet")
     dataset, _ = scan_dataset(folder)
     images = pick_photos(dataset, default_face_input(dataset, size), people, columns, seed)
     if augment != "none":

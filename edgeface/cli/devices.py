@@ -36,8 +36,23 @@ def devices(context: typer.Context, as_json: Json = False) -> None:
 
         edgeface devices --json
     """
-    if context.invoked_subcommand is not None:
-        return
+    if context.invoked_subcommand is None:
+        _list(as_json)
+
+
+@app.command("list")
+@command
+def list_devices(as_json: Json = False) -> None:
+    """List the simulated devices, as `edgeface devices` alone does.
+
+    Examples:
+
+        edgeface devices list --json
+    """
+    _list(as_json)
+
+
+def _list(as_json: bool) -> None:
     from edgeface.bench.arm import home
     from edgeface.bench.devices import all_devices
 

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgeface.cli.common import Json, Quiet, command, note, print_json
-from edgeface.cli.device_options import DetectorModel, DetectorName
+from edgeface.cli.common import Json, Quiet, command, note, print_json, require_png
 from edgeface.cli.lfw import evaluate_lfw
 
 if TYPE_CHECKING:
@@ -27,16 +26,22 @@ def register(app: typer.Typer) -> None:
 def evaluate(
     target: Annotated[Path, typer.Argument(metavar="BUNDLE|RUN", help="A bundle, or a training run.")],
     data: Annotated[Path | None, typer.Argument(help="The dataset's folder.")] = None,
-    split: Annotated[str, typer.Option(help="train, val, test, or all where the dataset has no split.")] = "val",
+    split: Annotated[
+        str | None, typer.Option(help="train, val (the default), test, or all where the dataset has no split.")
+    ] = None,
     predictions: Annotated[
         Path | None, typer.Option(help="Write id,label lines (CSV) here, labelled split or not.")
     ] = None,
     threads: Annotated[int, typer.Option(help="Threads of the TFLite runtime.", min=1)] = 2,
-    worst: Annotated[int, typer.Option(help="How many identities and confusions to show.", min=0)] = 10,
+    worst: Annotated[
+        int | None, typer.Option(help="How many identities and confusions to show; 10 by default.", min=0)
+    ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Refuse when one image cannot be used.")] = False,
     lfw: Annotated[Path | None, typer.Option(help="LFW's protocol on this folder with pairs.txt.")] = None,
-    detector: DetectorName = "cascade",
-    detector_model: DetectorModel = None,
+    detector: Annotated[
+        str | None, typer.Option(help="--lfw: cascade (the default), yunet, or none for photos already cropped.")
+    ] = None,
+    detector_model: Annotated[Path | None, typer.Option(help="--lfw: YuNet's .onnx file, for yunet.")] = None,
     figure: Annotated[Path | None, typer.Option(help="--lfw: write scores and ROC to this PNG file.")] = None,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -55,10 +60,27 @@ def evaluate(
 
     if (data is None) == (lfw is None):
         raise UsageError("give either the dataset's folder or --lfw with LFW's folder")
+    given: dict[str, object]
+    if lfw is None:
+        given = {"--figure": figure, "--detector": detector, "--detector-model": detector_model}
+        _refuse("is for --lfw FOLDER only", given)
+    else:
+        given = {"--predictions": predictions, "--split": split, "--strict": strict or None, "--worst": worst}
+        _refuse("does not go with --lfw", given)
+    if figure is not None:
+        require_png(figure, "figure")
     if lfw is not None:
-        evaluate_lfw(target, lfw, (detector, detector_model), figure, threads, as_json, quiet)
-        return
-    assert data is not None
+        evaluate_lfw(target, lfw, (detector or "cascade", detector_model), figure, threads, as_json, quiet)
+    elif data is not None:
+        shown = 10 if worst is None else worst
+        _evaluate_split(target, data, split or "val", predictions, threads, shown, strict, as_json, quiet)
+
+
+def _evaluate_split(
+    target: Path, data: Path, split: str, predictions: Path | None, threads: int, worst: int, strict: bool,
+    as_json: bool, quiet: bool,
+) -> None:  # fmt: skip
+    """Score one split of a dataset, show the result, and write the predictions if asked."""
     from edgeface.data.layouts import load_dataset
     from edgeface.errors import DataError
     from edgeface.evaluation import evaluate as score
@@ -85,6 +107,15 @@ def evaluate(
         print_json({"target": str(target), "data": str(data), "split": split, **result.to_dict()})
         return
     _print(target, result, 0 if quiet else worst)
+
+
+def _refuse(reason: str, options: dict[str, object]) -> None:
+    """Raise UsageError for the first of these options that was given."""
+    from edgeface.errors import UsageError
+
+    for name, value in options.items():
+        if value is not None:
+            raise UsageError(f"{name} {reason}; leave it out")
 
 
 def _print(target: Path, result: Evaluation, worst: int) -> None:
