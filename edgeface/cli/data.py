@@ -150,6 +150,8 @@ def preview(
 ) -> None:
     """Write a contact sheet of the photos as the network gets them: cropped, resized, augmented.
 
+    Where a person has fewer photos than --columns, the row ends empty; with --augment they are drawn several times.
+
     Examples:
 
         edgeface data preview faces
@@ -166,16 +168,17 @@ def preview(
         raise UsageError(f"--augment {augment}: choose none, basic or seaweed")
     require_png(out, "contact sheet")
     dataset, _ = scan_dataset(folder)
-    images = pick_photos(dataset, default_face_input(dataset, size), people, columns, seed)
+    images = pick_photos(dataset, default_face_input(dataset, size), people, columns, seed, repeat=augment != "none")
+    shown = int((images < 255).any(axis=(1, 2, 3)).sum())  # the others are the empty ends of rows
     if augment != "none":
         images = _augmented(images, augment, seed)
     page = encode_image(contact_sheet(images, columns), ".png")
     with atomic_path(out) as temporary:
         temporary.write_bytes(page)
     if as_json:
-        print_json({"out": str(out), "images": len(images), "augment": augment, "size": size})
+        print_json({"out": str(out), "images": shown, "augment": augment, "size": size})
     elif not quiet:
-        typer.echo(f"{out}: {len(images)} photos")
+        typer.echo(f"{out}: {shown} photos")
 
 
 def _augmented(images: np.ndarray, kind: str, seed: int) -> np.ndarray:

@@ -28,11 +28,13 @@ def contact_sheet(images: Sequence[np.ndarray] | np.ndarray, columns: int) -> np
     return page
 
 
-def pick_photos(dataset: FaceDataset, face_input: FaceInput, people: int, columns: int, seed: int = 0) -> np.ndarray:
+def pick_photos(
+    dataset: FaceDataset, face_input: FaceInput, people: int, columns: int, seed: int = 0, *, repeat: bool = True
+) -> np.ndarray:
     """Random photos as the network gets them, uint8 (people * columns, size, size, 3), a person after the other.
 
-    They come from train where it exists. A person with too few usable photos is shown with repeats, one with none is
-    left out. Raises DataError when nobody has any.
+    They come from train where it exists. A person with too few usable photos is shown with repeats, or without `repeat`
+    with white pictures at the end of the row; one with none is left out. Raises DataError when nobody has any.
     """
     rng = np.random.default_rng(seed)
     split = dataset.splits[0]
@@ -52,6 +54,8 @@ def pick_photos(dataset: FaceDataset, face_input: FaceInput, people: int, column
                 usable.append(face_input.prepare(read_image(sample.path), sample.path))
             except ImageError:
                 continue
+        if usable and not repeat:
+            usable += [np.full_like(usable[0], 255)] * (columns - len(usable))
         rows += [usable[index % len(usable)] for index in range(columns)] if usable else []
     if not rows:
         raise DataError(f"{dataset.root}: no usable photo in split {split!r}; see: edgeface data check {dataset.root}")

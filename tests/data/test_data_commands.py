@@ -102,6 +102,15 @@ def test_preview(drawn: Path, lists: Path, tmp_path: Path) -> None:
     assert run("preview", drawn, "--out", tmp_path / "sheet.jpg").exit_code == 2
 
 
+def test_preview_repeats_no_photo(people: Path, tmp_path: Path) -> None:
+    out, counts = tmp_path / "sheet.png", [len(list(folder.iterdir())) for folder in people.iterdir()]
+    columns = max(counts) + 2
+    done = run("preview", people, "--columns", columns, "--size", 32, "--out", out, "--json")
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["images"] == sum(counts)
+    assert (read_image(out)[:, -2 * 36 :] == 255).all()
+
+
 @pytest.mark.parametrize("kind", ["basic", "seaweed"])
 def test_preview_of_augmented_photos(drawn: Path, tmp_path: Path, kind: str) -> None:
     pytest.importorskip("tensorflow")
