@@ -7,18 +7,20 @@ on; SqueezeNext's 3x1 and 1x3 convolutions are not among them, and its rows say 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from edgeface.bench.arena import ALIGNMENT, MICRO_ALIGNMENT, arena_bytes
 from edgeface.bench.calibration.errors import Band, band
 from edgeface.bench.calibration.facts import dtype_of, facts_of
-from edgeface.bench.calibration.fit import Rates, fit, memory_ms, predict, weighted_macs
+from edgeface.bench.calibration.fit import Rates, Sample, fit, memory_ms, predict, weighted_macs
 from edgeface.bench.calibration.own_points import all_samples
 from edgeface.bench.devices import Device
 from edgeface.bench.estimate import Estimate
 from edgeface.bench.tflite_ops import Graph, Op, read_graph
 
+UNSEEN_KINDS = ("conv1x3", "conv3x1")
 UNSEEN_SHARE = 0.2
 UNSEEN = 1.5
 """A band is this much wider for a network of which more than UNSEEN_SHARE is computed by kinds without any point."""
@@ -34,15 +36,16 @@ def estimate(model: Path, device: Device, threads: int = 1) -> Estimate:
     dtype, facts = dtype_of(graph), facts_of(graph)
     memory, shortage = fit_in_memory(graph, device)
     used = min(threads, device.cores)
-    notes = _notes(graph, device, dtype, threads)
     samples = all_samples(device.name)
+    unseen = 0.0 if _measured(samples, device, dtype) else _unseen_share(graph)
+    notes = _notes(graph, device, dtype, threads, unseen)
     rates = fit(samples)
     latency = predict(rates, facts, dtype, device, used)
     if shortage or latency is None:
         reason = shortage or f"no {dtype} latency of {device.core} is published; quantize it: edgeface quantize"
         return Estimate(device.name, "profile", "estimate", None, None, not shortage, reason, memory, {}, notes)
     trust = band(samples, device.core, dtype, device.name, used)
-    half = trust.half * (UNSEEN if _unseen_share(graph) > UNSEEN_SHARE else 1.0)
+    half = trust.half * (UNSEEN if unseen > UNSEEN_SHARE else 1.0)
     slower = MICRO_SLOWER if device.backend == "cortex-m" else 1.0
     return Estimate(
         device=device.name,
@@ -75,13 +78,19 @@ def fit_in_memory(graph: Graph, device: Device) -> tuple[dict[str, int], str | N
 
 def _unseen_share(graph: Graph) -> float:
     total = sum(op.macs for op in graph.ops)
-    return sum(op.macs for op in graph.ops if op.kind in ("conv1x3", "conv3x1")) / max(total, 1)
+    return sum(op.macs for op in graph.ops if op.kind in UNSEEN_KINDS) / max(total, 1)
 
 
-def _notes(graph: Graph, device: Device, dtype: str, threads: int) -> tuple[str, ...]:
+def _measured(samples: Sequence[Sample], device: Device, dtype: str) -> bool:
+    """Whether the user has measured a network with such convolutions on this board."""
+    own = [sample for sample in samples if (sample.board, sample.dtype) == (device.name, dtype)]
+    return any(kind in sample.facts for sample in own for kind in UNSEEN_KINDS)
+
+
+def _notes(graph: Graph, device: Device, dtype: str, threads: int, unseen: float) -> tuple[str, ...]:
     notes = []
-    if _unseen_share(graph) > UNSEEN_SHARE:
-        share = f"{100 * _unseen_share(graph):.0f} %"
+    if unseen > UNSEEN_SHARE:
+        share = f"{100 * unseen:.0f} %"
         notes.append(f"{share} of its multiply-adds are 3x1 and 1x3 convolutions: untested until a board is measured")
     if device.backend == "cortex-m":
         notes.append("the band reaches to TensorFlow Lite Micro, up to twice the calibrated compiler's time")

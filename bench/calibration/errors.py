@@ -92,7 +92,7 @@ def band(samples: Sequence[Sample], core: str, dtype: str, board: str = "", thre
     Those of the board's own points if there are three or more, else of its core's, else of its family's. Errors among
     networks of one kind only (all EfficientDet, say) do not tell how others are met: then the band is no narrower than
     the errors over all cores. It is half as wide again for a core without points, and on several threads no narrower
-    than the errors there.
+    than the errors there. One or two points of the board's own do not make a band, but it is no narrower than they ask.
     """
     known = [outcome for outcome in published_outcomes() if not outcome.sample.left_out]
     family = [o for o in known if family_of(o.sample.core, o.sample.dtype) == family_of(core, dtype)]
@@ -110,6 +110,9 @@ def band(samples: Sequence[Sample], core: str, dtype: str, board: str = "", thre
     spread = max(_rms(used), LEAST_SPREAD)
     if len({_kind_of_network(o.sample) for o in used}) < 2:
         spread = max(spread, _rms([o for o in known if o.sample.threads == 1]))
+    if of_board and len(of_board) < FEWEST_OWN:
+        spread = max(spread, _rms(of_board))
+        basis += f", and {len(of_board)} of this board"
     if threads > 1:
         spread = max(spread, _rms([o for o in family if o.sample.threads > 1] or known))
     calibrated = mine or bool(of_core)

@@ -113,6 +113,24 @@ def test_squeezenexts_own_convolutions_are_said_to_be_untested_and_widen_the_ban
     assert half[1] == pytest.approx(1.5 * half[0])
 
 
+def test_the_band_holds_the_users_own_point_which_tests_these_convolutions(tmp_path):
+    net = Builder("int8")
+    image = net.image(32)
+    x = net.conv(net.conv(image, 64, (3, 1)), 64, (1, 3))
+    path, rpi4 = tmp_path / "long", load_device("rpi4")
+    path.write_bytes(net.finish([image], [net.dense(net.global_pool(x), 4)]))
+    published = simulate(path, rpi4)
+    for factor in (0.4, 1.0, 1.8):
+        own = factor * published.latency_ms
+        calibrate(rpi4, {path: own}, keep=False)
+        low, high = simulate(path, rpi4).band_ms
+        assert low < own < high
+    measured = simulate(path, rpi4)
+    assert not any("untested" in note for note in measured.notes)
+    assert any(note.endswith("and 1 of this board") for note in measured.notes)
+    assert any("untested" in note for note in simulate(path, load_device("rpi5")).notes)
+
+
 def test_the_profile_imports_nothing_heavy(models):
     """What keeps four devices under three seconds."""
     heavy = ("numpy", "cv2", "tensorflow", "ai_edge_litert", "flatbuffers")
