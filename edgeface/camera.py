@@ -19,6 +19,9 @@ from edgeface.stderr import captured_stderr
 
 PATIENCE_SECONDS = 5.0
 """How long a camera may give no frame before it counts as gone."""
+_PHOTO_STARTS = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"BM", b"II*\0", b"MM\0*")
+_TEXT = int.from_bytes(b"ansi", "little")
+"""The codec of FFmpeg that draws a text file's letters."""
 
 
 @dataclass(frozen=True)
@@ -36,26 +39,43 @@ class Frame:
 
 
 def frames(source: str, max_fps: float = 10.0) -> Generator[Frame, None, None]:
-    """Frames of a camera ("0", "1", ...), a video file, or a folder of photos, at most `max_fps` a second.
+    """Frames of a camera ("0", "1", ...), a video file, a photo, or a folder of photos, at most `max_fps` a second.
 
     A camera gives its newest frame whenever one is asked for. A video plays at its own speed; frames that are late are
     dropped; it ends with its last frame. A folder gives each photo once, without hurry. Close the generator to let the
-    camera go. Raises CameraError for a source that cannot be opened, or a camera that disappears.
+    camera go. Raises CameraError for a source that cannot be opened, is no video, or a camera that disappears.
     """
     path = Path(source)
     if path.is_dir():
-        return _folder(path, max_fps)
+        return _photos(_inside(path), max_fps)
     if source.isdecimal() and not path.exists():
         return _camera(int(source), max_fps)
     if not path.is_file():
         raise CameraError(f"{source}: no such camera, video or folder; give a camera's number, or a path")
-    return _video(path, max_fps)
+    return _photos([path], max_fps) if _is_photo(path) else _video(path, max_fps)
 
 
-def _folder(folder: Path, max_fps: float) -> Generator[Frame, None, None]:
+def _is_photo(path: Path) -> bool:
+    """Whether a file is one picture, by its name or its first bytes. A raw stream of JPEGs begins as one does."""
+    if path.suffix.lower() in IMAGE_SUFFIXES:
+        return True
+    try:
+        with path.open("rb") as file:
+            start = file.read(12)
+    except OSError as error:
+        raise CameraError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
+    photo = start.startswith(_PHOTO_STARTS) or (start[:4], start[8:]) == (b"RIFF", b"WEBP")
+    return photo and path.suffix.lower() not in (".mjpeg", ".mjpg")
+
+
+def _inside(folder: Path) -> list[Path]:
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
     if not paths:
         raise CameraError(f"{folder}: holds no photos; name a folder of JPEG, PNG, WebP, BMP or TIFF files")
+    return paths
+
+
+def _photos(paths: list[Path], max_fps: float) -> Generator[Frame, None, None]:
     start = time.monotonic()
     for number, path in enumerate(paths):
         _wait_until(start + number / max_fps)
@@ -149,6 +169,9 @@ def _open(source: int | str) -> cv2.VideoCapture:
     with captured_stderr():
         capture = cv2.VideoCapture(source)
         opened = capture.isOpened()
+        if opened and isinstance(source, str) and int(capture.get(cv2.CAP_PROP_FOURCC)) == _TEXT:
+            capture.release()
+            opened = False
     if not opened:
         if isinstance(source, int):
             raise CameraError(

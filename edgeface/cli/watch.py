@@ -46,7 +46,7 @@ SHOWN = (640, 1280)
 def watch(
     gallery: GalleryPath,
     camera: Annotated[
-        str, typer.Option(help="A camera's number, a video, or a folder.", metavar="N|VIDEO|FOLDER")
+        str, typer.Option(help="A camera's number, a video, a photo, or a folder.", metavar="N|FILE|FOLDER")
     ] = "0",
     bundle: BundlePath = None,
     fmr: Fmr = 1e-3,

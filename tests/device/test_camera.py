@@ -76,3 +76,22 @@ def test_a_video_ends_and_a_folder_gives_each_photo_once(tmp_path: Path) -> None
     assert [Path(frame.name).name for frame in found] == ["a.png", "b.png", "c.jpg"]
     assert found[2].image is None
     assert "c.jpg" in found[2].error
+
+
+def test_a_single_photo_is_read_as_a_photo_and_text_is_no_video(tmp_path: Path) -> None:
+    """A JPEG that EXIF says lies on its side is turned, with and without a suffix, as in a folder."""
+    wide = cv2.imencode(".jpg", np.zeros((40, 60, 3), np.uint8))[1].tobytes()
+    tiff = b"II*\0\x08\0\0\0" + b"\x01\0" + b"\x12\x01\x03\0\x01\0\0\0\x06\0\0\0" + bytes(4)
+    exif = b"Exif\0\0" + tiff
+    turned = wide[:2] + b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif + wide[2:]
+    for name in ("photo.jpg", "photo"):
+        (tmp_path / name).write_bytes(turned)
+        (frame,) = frames(str(tmp_path / name))
+        assert frame.image.shape == (60, 40, 3)
+    (tmp_path / "cut.jpg").write_bytes(wide[:200])
+    (bad,) = frames(str(tmp_path / "cut.jpg"))
+    assert bad.image is None
+    assert "cut.jpg" in bad.error
+    (tmp_path / "labels.txt").write_text("ann\nbob\n" * 20)
+    with pytest.raises(CameraError, match=r"labels\.txt: is not a video"):
+        list(frames(str(tmp_path / "labels.txt"), max_fps=1000))
