@@ -30,7 +30,7 @@ def faces(tmp_path_factory):
 
 @pytest.fixture
 def short_students(monkeypatch):
-    """The students by their names, of a few blocks: the whole ones train in the README's road and the demo."""
+    """The students by their names, of a few blocks: the whole SqueezeNext trains in the README's road and the demo."""
     from edgeface.models import NETWORKS, mobilefacenet, squeezenext_23v5
 
     few = ((2, 64, 1, 2), (2, 128, 1, 2))
