@@ -21,6 +21,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """The manifest of a bundle, checked by schema, spelling and checksum. Raises BundleError in one line."""
     path = folder / MANIFEST_FILE
     if not os.path.isdir(folder):  # unlike Path.is_dir, never an OSError
+        if os.path.lexists(folder):
+            raise BundleError(f"{folder}: is a file; give its folder, which `edgeface quantize` wrote")
         raise BundleError(f"{folder}: no such folder; give the folder that `edgeface quantize` wrote")
     content = read_regular(path, _LARGEST_MANIFEST)
     damaged = f"{path}: damaged or edited by hand; export the bundle again"
@@ -56,16 +58,14 @@ def render(manifest: dict[str, Any]) -> str:
 def read_file(folder: Path, name: str, entry: dict[str, Any]) -> bytes:
     """A file of the bundle, refused unless its size and SHA-256 are the manifest's."""
     path = folder / name
-    content = read_regular(path, entry["size"])
-    if len(content) != entry["size"]:
-        raise BundleError(f"{path}: {len(content)} bytes, should be {entry['size']}; copy or export the bundle again")
+    content = read_regular(path, entry["size"], exactly=True)
     if hashlib.sha256(content).hexdigest() != entry["sha256"]:
         raise BundleError(f"{path}: SHA-256 differs from {MANIFEST_FILE}; copy or export the bundle again")
     return content
 
 
-def read_regular(path: Path, largest: int) -> bytes:
-    """A regular file of at most `largest` bytes; links, folders and devices are refused."""
+def read_regular(path: Path, largest: int, *, exactly: bool = False) -> bytes:
+    """A regular file of at most, or `exactly`, `largest` bytes; links, folders and devices are refused."""
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     try:
         if not stat.S_ISREG(path.lstat().st_mode):
@@ -74,9 +74,12 @@ def read_regular(path: Path, largest: int) -> bytes:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise BundleError(f"{path}: not a regular file; copy the bundle again without links")
             size = os.fstat(file.fileno()).st_size
-            if size > largest:
-                raise BundleError(f"{path}: {size} bytes, should be {largest} at most; copy or export the bundle again")
-            return file.read(size + 1)
+            content = file.read(size + 1) if size <= largest else b""
+            size = max(size, len(content))
+            if size > largest or (exactly and len(content) < largest):
+                should = f"should be {largest}" + ("" if exactly else " at most")
+                raise BundleError(f"{path}: {size} bytes, {should}; copy or export the bundle again")
+            return content
     except FileNotFoundError:
         raise BundleError(f"{path}: missing; copy or export the bundle again") from None
     except OSError as error:

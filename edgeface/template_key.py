@@ -18,13 +18,7 @@ class Key:
     """A key read from its file. Names, dates and counts of a gallery are not sealed, templates and photos are."""
 
     def __init__(self, path: Path) -> None:
-        try:
-            from cryptography.exceptions import InvalidTag
-            from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-        except ImportError:
-            raise MissingDependencyError(
-                "an encrypted gallery needs cryptography; install it with: pip install 'edgeface[secure]'"
-            ) from None
+        cipher, invalid = _cryptography()
         try:
             with path.open("rb") as file:
                 content = file.read(_KEY_BYTES + 1)
@@ -32,8 +26,8 @@ class Key:
             raise UsageError(f"{path}: the key file cannot be read ({error.strerror}); name the right one") from None
         if len(content) != _KEY_BYTES:
             raise UsageError(f"{path}: is not a key file ({_KEY_BYTES} bytes); name the one the gallery was made with")
-        self._cipher: Any = AESGCM(content)
-        self._invalid: type[Exception] = InvalidTag
+        self._cipher: Any = cipher(content)
+        self._invalid = invalid
 
     def seal(self, content: bytes, place: str) -> bytes:
         """Nonce and sealed content; `place` ties it to its use, so that rows cannot be swapped."""
@@ -60,7 +54,11 @@ class Key:
 
 
 def make_key(path: Path) -> None:
-    """Write a new random key file, mode 0600. Raises StorageError; an existing file is left alone."""
+    """Write a new random key file, mode 0600. Raises StorageError; an existing file is left alone.
+
+    Raises MissingDependencyError, and writes nothing, where a gallery could not be encrypted with it.
+    """
+    _cryptography()
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -68,3 +66,15 @@ def make_key(path: Path) -> None:
             file.write(os.urandom(_KEY_BYTES))
             file.flush()
             os.fsync(file.fileno())
+
+
+def _cryptography() -> tuple[Any, type[Exception]]:
+    """AESGCM, and what it raises for another key."""
+    try:
+        from cryptography.exceptions import InvalidTag
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+    except ImportError:
+        raise MissingDependencyError(
+            "an encrypted gallery needs cryptography; install it with: pip install 'edgeface[secure]'"
+        ) from None
+    return AESGCM, InvalidTag

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edgeface.cli.common import note
 from edgeface.errors import GalleryError, UsageError
 
 if TYPE_CHECKING:
@@ -25,6 +26,10 @@ Quality = Annotated[
     str, typer.Option("--quality", help="Refuse small or blurred faces: off, low, normal or high.", metavar="LEVEL")
 ]
 KeyFile = Annotated[Path | None, typer.Option("--key-file", help="The key of an encrypted gallery.")]
+NewKeyFile = Annotated[
+    Path | None,
+    typer.Option("--key-file", help="New gallery: encrypt it with this key file (made if missing). Later: its key."),
+]
 Fmr = Annotated[
     float, typer.Option("--fmr", help="False match rate: use the bundle's threshold that was measured for it.")
 ]
@@ -78,6 +83,15 @@ def gallery_bundle(gallery: Gallery, bundle: Path | None) -> Bundle:
     opened = open_bundle(bundle if bundle is not None else gallery.info.bundle)
     gallery.accept(opened)
     return opened
+
+
+def make_missing_key(key_file: Path | None) -> None:
+    """Make the key file of a new gallery unless it is there. Raises MissingDependencyError where it would be no use."""
+    if key_file is not None and not key_file.exists():
+        from edgeface.template_key import make_key
+
+        make_key(key_file)
+        note(f"{key_file}: new key; without it the gallery cannot be read, so keep a copy elsewhere")
 
 
 def threshold_in_force(bundle: Bundle, fmr: float, threshold: float | None) -> tuple[float, str]:

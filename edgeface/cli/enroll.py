@@ -16,11 +16,13 @@ from edgeface.cli.device_options import (
     DetectorModel,
     DetectorName,
     GalleryPath,
+    NewKeyFile,
     Photos,
     Quality,
     Runtime,
     Threads,
     gallery_bundle,
+    make_missing_key,
     open_reader,
     photo_paths,
 )
@@ -35,9 +37,6 @@ if TYPE_CHECKING:
 
 WARN_FMR = 1e-3
 KeepPhotos = Annotated[bool, typer.Option("--keep-photos", help="New gallery: keep the photos, for rebuild.")]
-KeyFile = Annotated[
-    Path | None, typer.Option(help="New gallery: encrypt it with this key file (made if missing). Later: its key.")
-]
 
 
 @command
@@ -49,7 +48,7 @@ def enroll(
     add: Annotated[bool, typer.Option("--add", help="Add to a person who is enrolled already.")] = False,
     flip: Annotated[bool, typer.Option("--flip", help="New gallery: average each face with its mirror image.")] = False,
     keep_photos: KeepPhotos = False,
-    key_file: KeyFile = None,
+    key_file: NewKeyFile = None,
     detector: DetectorName = "cascade",
     detector_model: DetectorModel = None,
     quality: Quality = "normal",
@@ -112,7 +111,7 @@ def _new_gallery(
 ) -> Gallery:
     from edgeface.gallery import create_gallery
 
-    _make_key(key_file)
+    make_missing_key(key_file)
     gallery = create_gallery(path, bundle, flip=flip, keep_photos=keep_photos, key=key_file)
     note(f"{path}: new gallery for {bundle.path}", quiet=quiet)
     return gallery
@@ -153,14 +152,6 @@ def _read(
     if not used:
         raise FaceError(f"none of the {len(paths)} photos can be used; give photos that show the face from the front")
     return np.stack(vectors), used, skipped
-
-
-def _make_key(key_file: Path | None) -> None:
-    if key_file is not None and not key_file.exists():
-        from edgeface.template_key import make_key
-
-        make_key(key_file)
-        note(f"{key_file}: new key; without it the gallery cannot be read, so keep a copy elsewhere")
 
 
 def _alike(gallery: Gallery, bundle: Bundle, name: str, vectors: np.ndarray, quiet: bool) -> list[Match]:

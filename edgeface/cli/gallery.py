@@ -16,9 +16,11 @@ from edgeface.cli.device_options import (
     DetectorName,
     GalleryPath,
     KeyFile,
+    NewKeyFile,
     Quality,
     Runtime,
     Threads,
+    make_missing_key,
     open_reader,
 )
 from edgeface.errors import EdgeFaceError, UsageError
@@ -163,7 +165,7 @@ def import_people(
     gallery: GalleryPath,
     file: Annotated[Path, typer.Argument(help="A file that `gallery export` wrote.")],
     bundle: Annotated[Path | None, typer.Option("--bundle", "-b", help="For a new gallery: the bundle.")] = None,
-    key_file: KeyFile = None,
+    key_file: NewKeyFile = None,
     add: Add = False,
     flip: Annotated[bool, typer.Option("--flip", help="New gallery: for templates made with --flip.")] = False,
     quiet: Quiet = False,
@@ -182,7 +184,9 @@ def import_people(
     if new:
         if bundle is None:
             raise UsageError(f"{gallery}: is new; say which model with --bundle FOLDER")
-        create_gallery(gallery, open_bundle(bundle), flip=flip, key=key_file).close()
+        opened_bundle = open_bundle(bundle)
+        make_missing_key(key_file)
+        create_gallery(gallery, opened_bundle, flip=flip, key=key_file).close()
     try:
         with Gallery(gallery, key_file) as opened:
             done = import_gallery(opened, file, add=add)

@@ -53,7 +53,7 @@ def verify_bundle(
 ) -> None:
     """Check every file's size and SHA-256, and the signature against --trust or the key pinned on this device.
 
-    Exit code 2 when anything is not as it was written.
+    Exit code 2 when anything is not as it was written; --json prints `ok` and the `error` then, too.
 
     Examples:
 
@@ -62,15 +62,21 @@ def verify_bundle(
         edgeface verify-bundle bundles/door --trust maker.key.pub --json
     """
     from edgeface.bundle import open_bundle
+    from edgeface.errors import EdgeFaceError
     from edgeface.signing import pinned_key, signer
 
-    opened = open_bundle(bundle, trust)
-    checked = trust or pinned_key()
-    fingerprint = signer(bundle)
+    try:
+        opened = open_bundle(bundle, trust)
+        checked = trust or pinned_key()
+        fingerprint = signer(bundle)
+    except EdgeFaceError as error:
+        if as_json:
+            print_json({"bundle": str(bundle), "ok": False, "error": str(error)})
+        raise
     state = "trusted" if checked is not None else "not signed" if fingerprint is None else "signed, not checked"
     if as_json:
         files = {name: entry["sha256"] for name, entry in opened.files.items()}
-        print_json({"bundle": str(bundle), "files": files, "signature": state, "key": fingerprint})
+        print_json({"bundle": str(bundle), "ok": True, "files": files, "signature": state, "key": fingerprint})
         return
     print(f"{bundle}: {len(opened.files)} files as written; model SHA-256 {opened.model_sha256}")
     if fingerprint is None:

@@ -201,3 +201,13 @@ def test_public_names() -> None:
     assert {"MODES", "OUTPUTS", "Bundle", "is_bundle", "open_bundle", "store_thresholds", "write_bundle"} == set(
         bundle_module.__all__
     )
+
+
+def test_a_file_of_the_bundle_is_no_bundle_and_an_added_byte_is_counted(bundle: Path, refused) -> None:
+    assert "is a file; give its folder" in refused(bundle / "model.tflite")
+    labels = bundle / "labels.txt"
+    size = labels.stat().st_size
+    for change in (b"x", b""):
+        labels.write_bytes(labels.read_bytes() + change if change else b"")
+        found = size + 1 if change else 0
+        assert f"{labels}: {found} bytes, should be {size}; copy" in refused(bundle)

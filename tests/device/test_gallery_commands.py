@@ -207,6 +207,26 @@ def test_detect_writes_aligned_faces(place: Path, tmp_path: Path) -> None:
     run("detect", place / "ann.png", place / "wall.png", "--fail-under", "0.9", code=1)
 
 
+def test_an_import_makes_a_missing_key_and_without_cryptography_none_is_made(
+    place: Path, gallery: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    people, new, key = tmp_path / "people.json", tmp_path / "new.gallery", tmp_path / "new.key"
+    run("gallery", "export", gallery, people)
+    arguments = ("--bundle", place / "bundle", "--key-file", key)
+    with monkeypatch.context() as without:
+        without.setitem(sys.modules, "cryptography.exceptions", None)
+        enroll = ("enroll", new, place / "ann.png", "--name", "ann", "--detector", "none")
+        for command in (enroll, ("gallery", "import", new, people)):
+            done = run(*command, *arguments, code=2)
+            assert "edgeface[secure]" in done.stderr
+            assert "new key" not in done.stderr
+            assert not key.exists()
+            assert not new.exists()
+    pytest.importorskip("cryptography")
+    assert f"{key}: new key" in run("gallery", "import", new, people, *arguments).stderr
+    assert "ann" in run("gallery", "list", new, "--key-file", key).stdout
+
+
 @pytest.mark.slow
 def test_watch_ends_cleanly_on_ctrl_c(place: Path, gallery: Path, tmp_path: Path) -> None:
     folder = tmp_path / "many"

@@ -110,6 +110,11 @@ def test_the_commands(bundle: Path, tmp_path: Path) -> None:
     assert answer["files"]["model.tflite"] == open_bundle(bundle).model_sha256
     assert "not checked" in run("verify-bundle", bundle).stdout
     (bundle / "MODEL_CARD.md").write_text("Perfect.")
+    done = run("verify-bundle", bundle, "--json")
+    assert done.exit_code == 2
+    answer = json.loads(done.stdout)
+    assert not answer["ok"]
+    assert done.stderr == f"error: {answer['error']}\n"
     for arguments in (("verify-bundle", bundle), ("sign", bundle, "--key", key), ("sign",), ("sign", bundle)):
         done = run(*arguments)
         assert done.exit_code == 2
