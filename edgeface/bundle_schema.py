@@ -16,6 +16,8 @@ FILES = ("model.tflite", "labels.txt", "MODEL_CARD.md")
 OUTPUTS = {"classify": "logits", "embed": "embedding"}
 """Signature -> its output. Both take `image`."""
 THRESHOLD_FIELDS = {"fmr", "threshold", "fnmr", "impostor_pairs", "genuine_pairs", "data"}
+THRESHOLD_EXTRAS = {"detector"}
+"""What bundles of earlier versions lack."""
 SMALLEST_COUNT = 3
 """Rule of three: with N pairs and no error seen the rate may still be 3/N (95 %), so no rate under that is stated."""
 LARGEST_SIZE = 4096
@@ -164,7 +166,7 @@ def _thresholds(thresholds: Any) -> None:
     if not isinstance(thresholds, list):
         raise _Wrong("'thresholds' should be a list")
     for entry in thresholds:
-        if not isinstance(entry, dict) or set(entry) != THRESHOLD_FIELDS:
+        if not isinstance(entry, dict) or set(entry) - THRESHOLD_EXTRAS != THRESHOLD_FIELDS:
             raise _Wrong(f"each of 'thresholds' should have {', '.join(sorted(THRESHOLD_FIELDS))}")
         for key, low, high in (("fmr", 0, 1), ("fnmr", 0, 1), ("threshold", -2, 2)):
             if not (_is_number(entry[key]) and low <= entry[key] <= high):
@@ -172,6 +174,7 @@ def _thresholds(thresholds: Any) -> None:
         pairs = _whole(entry, "impostor_pairs", 1, 1 << 62)
         _whole(entry, "genuine_pairs", 1, 1 << 62)
         _text(entry, "data")
+        _text({"detector": "", **entry}, "detector")
         if entry["fmr"] * pairs < SMALLEST_COUNT * (1 - 1e-9):
             raise _Wrong(f"threshold 'fmr' {entry['fmr']:g} is under 3/{pairs}")
 

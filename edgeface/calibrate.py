@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from edgeface.embedder import Recognizer
 from edgeface.errors import DataError
 from edgeface.lfw import pair_scores, photos_of, read_pairs
 from edgeface.loose_photos import Progress, embed_photos
-from edgeface.thresholds import Threshold
+from edgeface.thresholds import OWN_PEOPLE, Threshold
 from edgeface.verification import (
     Curve,
     ScoreCounts,
@@ -31,6 +31,8 @@ from edgeface.verification import (
 
 _CHUNK = 64
 _CURVE_POINTS = 200
+FEWEST_GENUINE = 100
+"""Of fewer pairs an FNMR is a guess."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ def calibrate_on_data(
     counts = count_all_pairs(embeddings, labels, blocks)
     warnings = _warnings(recognizer.bundle, dataset, split)
     return _result(
-        counts, f"{folder.resolve().name}, {split}" + (", people it was trained on" if warnings else ""), photos,
+        counts, f"{folder.resolve().name}, {split}" + (f", {OWN_PEOPLE}" if warnings else ""), photos, detector,
         photos_without_face=photos - len(labels), pairs_left_out=math.comb(photos, 2) - math.comb(len(labels), 2),
         warnings=warnings,
     )  # fmt: skip
@@ -111,7 +113,7 @@ def calibrate_on_pairs(
     counts.add(scores[known], np.array([pair.same for pair in pairs])[known])
     lost = int(np.isnan(embeddings).any(axis=1).sum())
     name = f"{path.resolve().parent.name}/{path.name}"
-    return _result(counts, name, len(photos), photos_without_face=lost, pairs_left_out=int((~known).sum()))
+    return _result(counts, name, len(photos), detector, photos_without_face=lost, pairs_left_out=int((~known).sum()))
 
 
 def embed_prepared(recognizer: Recognizer, images: np.ndarray, progress: Progress | None = None) -> np.ndarray:
@@ -125,11 +127,15 @@ def embed_prepared(recognizer: Recognizer, images: np.ndarray, progress: Progres
 
 
 def _result(
-    counts: ScoreCounts, data: str, photos: int, *, photos_without_face: int = 0, pairs_left_out: int = 0,
-    warnings: tuple[str, ...] = (),
+    counts: ScoreCounts, data: str, photos: int, detector: Detector | None, *,
+    photos_without_face: int = 0, pairs_left_out: int = 0, warnings: tuple[str, ...] = (),
 ) -> Calibration:  # fmt: skip
     curve = curve_of(counts)
     thresholds, refused = thresholds_of(curve, data)
+    thresholds = tuple(replace(entry, detector="none" if detector is None else detector.name) for entry in thresholds)
+    if curve.genuine_pairs < FEWEST_GENUINE:
+        few = f"only {curve.genuine_pairs} genuine pairs: the FNMR is a guess; give {FEWEST_GENUINE} or more"
+        warnings = (*warnings, few)
     return Calibration(
         data=data, photos=photos, photos_without_face=photos_without_face, pairs_left_out=pairs_left_out,
         thresholds=thresholds, refused=refused, auc=area_under_roc(counts), eer=equal_error_rate(curve),

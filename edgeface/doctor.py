@@ -14,6 +14,7 @@ from typing import Any
 from edgeface.errors import EdgeFaceError, MissingDependencyError
 from edgeface.interpreter import RUNTIMES, installed_runtimes
 from edgeface.machine import int8_dot_products
+from edgeface.thresholds import DEFAULT_FMR, OWN_PEOPLE
 
 OK, WARN, FAIL = "ok", "warn", "FAIL"
 _OPENCV = ("opencv-python", "opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless")
@@ -216,7 +217,15 @@ def _bundle(folder: Path, threads: int) -> Iterator[Check]:
 def _thresholds(thresholds: Any, folder: Path) -> Check:
     if not thresholds:
         return Check("thresholds", WARN, "none: who is a stranger is not known", f"edgeface calibrate {folder} DATA")
-    return Check("thresholds", OK, f"for FMR {', '.join(f'{entry.fmr:g}' for entry in thresholds)}")
+    text = f"for FMR {', '.join(f'{entry.fmr:g}' for entry in thresholds)}"
+    if thresholds[0].detector:
+        text += f", by --detector {thresholds[0].detector}"
+    again = f"edgeface calibrate {folder} DATA"
+    if all(entry.fmr != DEFAULT_FMR for entry in thresholds):
+        return Check("thresholds", WARN, f"{text}; not for {DEFAULT_FMR:g}, the default of identify", again)
+    if any(entry.of_own_people for entry in thresholds):
+        return Check("thresholds", WARN, f"{text}, of {OWN_PEOPLE}: the real rates are higher for strangers", again)
+    return Check("thresholds", OK, text)
 
 
 def _self_test(recognizer: Any) -> Check:

@@ -13,13 +13,18 @@ from pathlib import Path
 
 from edgeface.errors import UsageError
 
+DEFAULT_FMR = 1e-3
+"""The rate that identify, verify and watch ask for unless told."""
+OWN_PEOPLE = "people it was trained on"
+"""How `data` ends when the pairs are of the network's own people."""
+
 
 @dataclass(frozen=True)
 class Threshold:
     """Accept two faces when their cosine is at least `threshold`.
 
     On the calibration pairs that accepted at most `fmr` of `impostor_pairs` and refused `fnmr` of `genuine_pairs`.
-    `data` names the pairs.
+    `data` names the pairs, `detector` what found the faces ("none" for aligned photos, "" where it was not noted).
     """
 
     fmr: float
@@ -28,6 +33,19 @@ class Threshold:
     impostor_pairs: int
     genuine_pairs: int
     data: str
+    detector: str = ""
+
+    @property
+    def of_own_people(self) -> bool:
+        """Whether the pairs are of people the network was trained on, whom it tells apart better than strangers."""
+        return self.data.endswith(OWN_PEOPLE)
+
+    def doubts(self, detector: str) -> list[str]:
+        """Why the rate is not the one to expect of strangers whose faces `detector` finds."""
+        doubts = ["the real rate is higher for strangers"] if self.of_own_people else []
+        if self.detector not in ("", detector):
+            doubts.append(f"measured with --detector {self.detector}, not {detector}: the real rate may be another")
+        return doubts
 
     def line(self) -> str:
         """One line for people."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,6 +11,7 @@ import typer
 
 from edgeface.cli.common import Json, Quiet, command, note, print_json, progress_line, require_png
 from edgeface.cli.device_options import DetectorModel
+from edgeface.thresholds import DEFAULT_FMR, Threshold
 
 if TYPE_CHECKING:
     from edgeface.calibrate import Calibration
@@ -38,6 +41,7 @@ def calibrate(
     each rate that so many impostor pairs can show (rule of three: none under 3/N). Use people whom the network has
     not seen in training. Pairs share photos, so the rates are a little less certain than 3/N says. A dataset's photos
     are taken for aligned faces; of loose photos, and those of a pairs file, --detector finds the face in the middle.
+    The thresholds that were stored are replaced, also by fewer: those that are lost are warned of, with --dry-run too.
 
     Examples:
 
@@ -66,11 +70,24 @@ def calibrate(
     if figure is not None:
         write_figure(figure, result.counts, bundle.resolve().name, result.thresholds)
         note(f"wrote {figure}", quiet=quiet)
+    lost = _lost(recognizer.bundle.thresholds, result, dry_run)
+    result = replace(result, warnings=(*result.warnings, *lost))
     _store(bundle, result, dry_run, quiet)
     if as_json:
         print_json({"bundle": str(bundle), "stored": not dry_run, **result.to_dict()})
     else:
         _show(result, quiet)
+
+
+def _lost(before: Sequence[Threshold], result: Calibration, dry_run: bool) -> list[str]:
+    """A sentence on the rates that the bundle had a threshold for and these pairs cannot show."""
+    lost = [entry for entry in before if entry.fmr not in {kept.fmr for kept in result.thresholds}]
+    if not lost:
+        return []
+    rates = ", ".join(f"{entry.fmr:g}" + " (the default of identify)" * (entry.fmr == DEFAULT_FMR) for entry in lost)
+    verb = "would not be" if dry_run else "is not"
+    told = f"{lost[0].impostor_pairs} impostor pairs of {lost[0].data}"
+    return [f"FMR {rates} {verb} stated any more (it rested on {told}); give more people"]
 
 
 def _store(bundle: Path, result: Calibration, dry_run: bool, quiet: bool) -> None:

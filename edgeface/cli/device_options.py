@@ -94,8 +94,8 @@ def make_missing_key(key_file: Path | None) -> None:
         note(f"{key_file}: new key; without it the gallery cannot be read, so keep a copy elsewhere")
 
 
-def threshold_in_force(bundle: Bundle, fmr: float, threshold: float | None) -> tuple[float, str]:
-    """The cosine from which two faces are one person, and a line that says where it comes from.
+def threshold_in_force(bundle: Bundle, fmr: float, threshold: float | None, detector: str) -> tuple[float, str]:
+    """The cosine from which two faces are one person, and a line that says where it comes from, and what to doubt.
 
     Raises UsageError when the bundle has no threshold for that FMR and none is given.
     """
@@ -107,4 +107,4 @@ def threshold_in_force(bundle: Bundle, fmr: float, threshold: float | None) -> t
             "or give --threshold COSINE"
         )
     measured = bundle.threshold(fmr)
-    return measured.threshold, f"threshold {measured.line()}"
+    return measured.threshold, "; ".join([f"threshold {measured.line()}", *measured.doubts(detector)])

@@ -78,7 +78,7 @@ def identify(
     paths = photo_paths(photos)
     with Gallery(gallery, key_file) as opened:
         chosen = gallery_bundle(opened, bundle)
-        limit, line = threshold_in_force(chosen, fmr, threshold)
+        limit, line = threshold_in_force(chosen, fmr, threshold, detector)
         reader = open_reader(chosen, detector, detector_model, quality, threads, runtime, opened.info.flip)
         people = _people(opened, average)
         note(f"{line}; {people} {'person' if people == 1 else 'people'} in {gallery}", quiet=quiet)
@@ -179,7 +179,7 @@ def verify(
     from edgeface.errors import GateFailed
 
     reader = open_reader(bundle, detector, detector_model, quality, threads, runtime, flip)
-    limit, line = threshold_in_force(reader.bundle, fmr, threshold)
+    limit, line = threshold_in_force(reader.bundle, fmr, threshold, detector)
     note(line, quiet=quiet)
     similarity = reader.similarity(first, second)
     same = similarity >= limit

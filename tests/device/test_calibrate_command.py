@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from edgeface.bundle import open_bundle
+from edgeface.bundle import open_bundle, store_thresholds
 from edgeface.cli import app
 from edgeface.data.synthetic import draw_face, synthetic_person
+from edgeface.thresholds import Threshold
 
 
 @pytest.fixture
@@ -50,12 +51,27 @@ def test_json_and_dry_run(bundle: Path, strangers: Path) -> None:
     before = (bundle / "bundle.json").read_bytes()
     done = run("calibrate", bundle, strangers, "--dry-run", "--json", "--quiet")
     answer = json.loads(done.stdout)
-    assert (answer["stored"], answer["impostor_pairs"], answer["warnings"]) == (False, 252, [])
+    assert (answer["stored"], answer["impostor_pairs"]) == (False, 252)
+    assert answer["warnings"] == ["only 24 genuine pairs: the FNMR is a guess; give 100 or more"]
     assert answer["refused_fmr"] == [1e-2, 1e-3, 1e-4, 1e-5]
     rates = [(point["fmr"], point["fnmr"]) for point in answer["curve"]]
     assert rates == sorted(rates, key=lambda rate: (-rate[0], rate[1]))
     assert done.stderr == ""
     assert (bundle / "bundle.json").read_bytes() == before
+
+
+def test_lost_rates_and_few_pairs_are_warned_of(bundle: Path, strangers: Path) -> None:
+    good = [Threshold(fmr, 0.5, 0.1, 699_634, 5000, "lfw") for fmr in (1e-1, 1e-2, 1e-3)]
+    store_thresholds(bundle, good)
+    lost = "FMR 0.01, 0.001 (the default of identify) {} stated any more (it rested on 699634 impostor pairs of lfw)"
+    done = run("calibrate", bundle, strangers, "--dry-run")
+    assert "warning: " + lost.format("would not be") in done.stderr
+    assert open_bundle(bundle).thresholds == tuple(good)
+    done = run("calibrate", bundle, strangers, "--quiet")
+    assert "warning: only 24 genuine pairs" in done.stderr
+    assert "warning: " + lost.format("is not") in done.stderr
+    (stored,) = open_bundle(bundle).thresholds
+    assert stored.detector == "none"
 
 
 def test_pairs_of_aligned_photos(bundle: Path, tmp_path: Path, tiny_photos: np.ndarray) -> None:

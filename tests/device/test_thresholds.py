@@ -8,8 +8,12 @@ from pathlib import Path
 import pytest
 
 from edgeface.bundle import open_bundle, store_thresholds
+from edgeface.cli.device_options import threshold_in_force
+from edgeface.doctor import examine
 from edgeface.errors import BundleError, UsageError
-from edgeface.thresholds import Threshold
+from edgeface.machine import describe
+from edgeface.manifest import read_manifest, render, sealed
+from edgeface.thresholds import OWN_PEOPLE, Threshold
 
 HUNDREDTH = Threshold(1e-2, 0.41, 0.08, 4000, 600, "synthetic, val")
 THOUSANDTH = Threshold(1e-3, 0.53, 0.21, 4000, 600, "synthetic, val")
@@ -56,4 +60,38 @@ def test_one_line_for_people() -> None:
     assert HUNDREDTH.line() == (
         "cosine 0.4100 for FMR 0.01 (FNMR 8.0 %; 4000 impostor and 600 genuine pairs of synthetic, val)"
     )
-    assert set(asdict(HUNDREDTH)) == {"fmr", "threshold", "fnmr", "impostor_pairs", "genuine_pairs", "data"}
+    assert set(asdict(HUNDREDTH)) == {"fmr", "threshold", "fnmr", "impostor_pairs", "genuine_pairs", "data", "detector"}
+
+
+def test_thresholds_without_a_detector_open_and_another_detector_is_told(bundle: Path) -> None:
+    store_thresholds(bundle, [replace(THOUSANDTH, detector="none")])
+    assert open_bundle(bundle).threshold(1e-3).detector == "none"
+    manifest = read_manifest(bundle)
+    del manifest["thresholds"][0]["detector"]
+    (bundle / "bundle.json").write_text(render(sealed(manifest, {}, bundle)))
+    assert open_bundle(bundle).threshold(1e-3) == THOUSANDTH
+    with pytest.raises(BundleError, match="'detector' should be text"):
+        sealed({**manifest, "thresholds": [{**asdict(THOUSANDTH), "detector": 1}]}, {}, bundle)
+
+
+def test_what_makes_a_rate_doubtful_is_in_the_line_and_in_doctor(bundle: Path) -> None:
+    def line(entry: Threshold, detector: str = "cascade") -> str:
+        opened = store_thresholds(bundle, [entry])
+        return threshold_in_force(opened, entry.fmr, None, detector)[1]
+
+    def check() -> tuple[str, str]:
+        (found,) = (found for found in examine(describe(), bundle) if found.name == "thresholds")
+        return found.state, found.text
+
+    assert line(THOUSANDTH) == f"threshold {THOUSANDTH.line()}"
+    assert check() == ("ok", "for FMR 0.001")
+    aligned = replace(THOUSANDTH, detector="none")
+    assert line(aligned).endswith("; measured with --detector none, not cascade: the real rate may be another")
+    assert line(aligned, "none") == f"threshold {aligned.line()}"
+    assert check() == ("ok", "for FMR 0.001, by --detector none")
+    assert line(replace(THOUSANDTH, data=f"faces, val, {OWN_PEOPLE}")).endswith(
+        "; the real rate is higher for strangers"
+    )
+    assert check()[0] == "warn"
+    line(HUNDREDTH)
+    assert check() == ("warn", "for FMR 0.01; not for 0.001, the default of identify")
