@@ -97,7 +97,7 @@ def measure_recall(exact: Templates, nearly: ApproximateTemplates, queries: np.n
 
 def index_path(gallery: Gallery) -> Path:
     """Where a gallery's graph lies."""
-    return gallery.path.with_name(gallery.path.name + ".usearch")
+    return gallery.file.index_path
 
 
 def check_open(gallery: Gallery) -> None:

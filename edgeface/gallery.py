@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgeface.bundle import Bundle
-from edgeface.errors import GalleryError, UsageError
+from edgeface.errors import GalleryError
 from edgeface.gallery_file import Changes, GalleryFile, create_file, row_hash
 from edgeface.gallery_info import Info, checked_name, contract, new_meta, read_info
 from edgeface.search import Templates
-from edgeface.template_key import Key
+from edgeface.template_key import Key, gallery_key
 
 if TYPE_CHECKING:
     from edgeface.approximate import ApproximateTemplates
@@ -50,7 +50,7 @@ class Gallery:
         self.file = GalleryFile(Path(path))
         try:
             self.info, check = self._read_info()
-            self._key = self._open_key(key, check)
+            self._key = gallery_key(self.path, key, check)
         except BaseException:
             self.file.close()
             raise
@@ -106,19 +106,26 @@ class Gallery:
     ) -> int:
         """Add templates, unit vectors float32 (N, E), to a person; gives how many the person has now.
 
+        Those that the person has already, exactly, are left out: the same photo twice adds nothing.
         `sources` names where each came from. `photos` are their files' contents, kept when the gallery keeps photos.
         Durable when this returns. Raises GalleryError when the name is there already, unless `add`.
         """
         with self.file.writing() as changes:
             self.check_same()
-            return self._enroll(changes, name, vectors, sources, photos, add)
+            self._enroll(changes, name, vectors, sources, photos, add)
+            return self.count(name)
 
-    def enroll_all(self, people: Sequence[tuple[str, np.ndarray, Sequence[str]]], *, add: bool = False) -> None:
-        """Enrol many, name, vectors and sources each, in one transaction: all or nobody."""
+    def enroll_all(self, people: Sequence[tuple[str, np.ndarray, Sequence[str]]], *, add: bool = False) -> int:
+        """Enrol many, name, vectors and sources each, in one transaction: all or nobody. Gives the templates added."""
         with self.file.writing() as changes:
             self.check_same()
-            for name, vectors, sources in people:
-                self._enroll(changes, name, vectors, sources, (), add)
+            return sum(self._enroll(changes, name, vectors, sources, (), add) for name, vectors, sources in people)
+
+    def count(self, name: str) -> int:
+        """How many templates a person has; 0 for a stranger."""
+        count = "SELECT COUNT(*) FROM templates JOIN people ON people.id = person WHERE name = ?"
+        with self.file.errors():
+            return self.file.connection.execute(count, (name,)).fetchone()[0]
 
     def _enroll(
         self,
@@ -136,18 +143,28 @@ class Gallery:
         if person is None:
             person = changes.insert("people", name=name)
         now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        place, added = f"template of {person}", 0
+        stored = self.file.connection.execute("SELECT vector FROM templates WHERE person = ?", (person,))
+        known = {self.unseal(content, place) for (content,) in stored}
         for number, (vector, source) in enumerate(zip(vectors, sources, strict=True)):
             clean = source.encode("utf-8", "replace").decode()  # file names need not be text
-            content = self.seal(vector.astype("<f2").tobytes(), f"template of {person}")
+            plain = vector.astype("<f2").tobytes()
+            if plain in known:
+                continue
+            known.add(plain)
+            added += 1
+            content = self.seal(plain, place)
             template = changes.insert("templates", person=person, vector=content, source=clean, created=now)
             if self.info.keep_photos and photos:
                 sealed = self.seal(photos[number], f"photo of {person}")
                 changes.insert("photos", template=template, sha256=hashlib.sha256(sealed).hexdigest(), content=sealed)
-        count = "SELECT COUNT(*) FROM templates WHERE person = ?"
-        return self.file.connection.execute(count, (person,)).fetchone()[0]
+        return added
 
     def remove(self, name: str) -> None:
-        """Forget a person: templates and photos are overwritten in the file. Raises GalleryError for a stranger."""
+        """Forget a person: templates and photos are overwritten in the file, and the index, a copy of them, is removed.
+
+        Raises GalleryError for a stranger.
+        """
         with self.file.writing() as changes:
             person = self._known(name)
             changes.delete("photos", "template IN (SELECT id FROM templates WHERE person = ?)", (person,))
@@ -229,18 +246,6 @@ class Gallery:
     def _stored_info(self) -> tuple[Info, str]:
         meta = dict(self.file.connection.execute("SELECT key, value FROM meta"))
         return read_info(meta, self.file), str(meta["key_check"])
-
-    def _open_key(self, key: str | Path | None, check: str) -> Key | None:
-        if not check:
-            if key is not None:
-                raise UsageError(f"{self.path}: is not encrypted; leave --key-file out")
-            return None
-        if key is None:
-            raise GalleryError(f"{self.path}: is encrypted; give its key with --key-file FILE")
-        opened = Key(Path(key))
-        if not opened.fits(check):
-            raise GalleryError(f"{self.path}: {key} is not its key; name the key file it was made with")
-        return opened
 
     def seal(self, content: bytes, place: str) -> bytes:
         """What is stored for some content: itself, or sealed with the key."""

@@ -58,21 +58,25 @@ class GalleryFile:
             raise GalleryError(f"{path}: no such gallery; make one with: edgeface enroll {path} --name NAME PHOTO...")
         self.path = path
         with self.errors():
+            unwritable = is_read_only(path)
+            mode = "ro&immutable=1" if unwritable else "rw"
             self.connection = sqlite3.connect(
-                f"file:{quote(str(path.absolute()))}?mode=rw", uri=True, timeout=WAIT_SECONDS, isolation_level=None
+                f"file:{quote(str(path.absolute()))}?mode={mode}", uri=True, timeout=WAIT_SECONDS, isolation_level=None
             )
             try:
-                self._prepare()
+                self._prepare(unwritable)
             except BaseException:
                 self.connection.close()
                 raise
 
-    def _prepare(self) -> None:
+    def _prepare(self, unwritable: bool) -> None:
         run = self.connection.execute
         run("PRAGMA trusted_schema = OFF")
         run("PRAGMA cell_size_check = ON")
         if run("PRAGMA application_id").fetchone() != (APPLICATION_ID,):
             raise GalleryError(f"{self.path}: is not an EdgeFace gallery; give the file that `edgeface enroll` made")
+        if unwritable:
+            return
         run("PRAGMA journal_mode = WAL")
         run("PRAGMA synchronous = FULL")
         run("PRAGMA secure_delete = ON")
@@ -107,10 +111,23 @@ class GalleryFile:
                     self.connection.execute("ROLLBACK")
                 raise
 
+    @property
+    def index_path(self) -> Path:
+        """Where the graph of `edgeface gallery index` lies, a copy of the templates."""
+        return self.path.with_name(self.path.name + ".usearch")
+
     def forget(self) -> None:
-        """Fold the write-ahead log back in, so that deleted rows are not in it any more (unless a reader holds it)."""
+        """Leave nothing of deleted or replaced rows: not in the write-ahead log, which is folded back in (unless a
+        reader holds it), and not in the index, which is overwritten and removed. Raises StorageError.
+        """
         with contextlib.suppress(sqlite3.Error):
             self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        with storage_errors(self.index_path), contextlib.suppress(FileNotFoundError):
+            with self.index_path.open("r+b") as file:
+                file.write(bytes(os.fstat(file.fileno()).st_size))
+                file.flush()
+                os.fsync(file.fileno())
+            self.index_path.unlink()
 
     def hashes(self, *tables: str) -> int:
         """The sum of the hashes of all rows of these tables. Use within `reading`."""
@@ -198,6 +215,15 @@ class Changes:
         joint = "AND" if " WHERE " in _ROWS[table] else "WHERE"
         for row in self._connection.execute(f"{_ROWS[table]} {joint} {where}", arguments):
             self._sum += sign * row_hash(table, row)
+
+
+def is_read_only(path: Path) -> bool:
+    """Whether the gallery can only be read as it lies there: SQLite may write neither to it nor a log beside it.
+
+    With a log beside it somebody is writing, and the file alone is not the gallery.
+    """
+    writable = os.access(path, os.W_OK) and os.access(path.absolute().parent, os.W_OK)
+    return not writable and not path.with_name(path.name + "-wal").exists()
 
 
 def create_file(path: Path, meta: dict[str, str]) -> None:

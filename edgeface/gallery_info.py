@@ -12,6 +12,8 @@ from edgeface.gallery_file import GalleryFile
 
 VERSION = "1"
 LONGEST_NAME = 200
+UNKNOWN = "unknown"
+"""What somebody who is not in the gallery is called, so that nobody in it may be."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,9 @@ def contract(bundle: Bundle) -> dict[str, Any]:
 
 
 def checked_name(name: str) -> str:
-    """The name, when it can be one: printable, one line, 1-200 characters, no space at its ends."""
+    """The name, when it can be one: printable, one line, 1-200 characters, no space at its ends, not 'unknown'."""
     if not 1 <= len(name) <= LONGEST_NAME or name != name.strip() or not name.isprintable():
         raise UsageError(f"{name[:40]!r} cannot be a name; use 1-{LONGEST_NAME} printable characters on one line")
+    if name.casefold() == UNKNOWN:
+        raise UsageError(f"{name!r} cannot be a name: it is what strangers are called; use another")
     return name

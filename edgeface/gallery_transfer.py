@@ -25,10 +25,11 @@ _LARGEST = 2 << 30
 
 @dataclass(frozen=True)
 class Transfer:
-    """How many people and templates went over."""
+    """How many people and templates went over, and how many templates their people had already."""
 
     people: int
     templates: int
+    repeats: int = 0
 
 
 def export_gallery(gallery: Gallery, path: str | Path) -> Transfer:
@@ -73,8 +74,8 @@ def import_gallery(gallery: Gallery, path: str | Path, *, add: bool = False) -> 
     if document["input"] != gallery.info.face_input:
         raise GalleryError(f"{path}: its input contract is not the gallery's; export from a gallery of the same model")
     people = [_person(entry, gallery.info.embedding_size, Path(path)) for entry in document["people"]]
-    gallery.enroll_all(people, add=add)
-    return Transfer(len(people), sum(len(vectors) for _, vectors, _ in people))
+    added = gallery.enroll_all(people, add=add)
+    return Transfer(len(people), added, sum(len(vectors) for _, vectors, _ in people) - added)
 
 
 def rebuild(gallery: Gallery, reader: FaceReader, progress: Callable[[int, int], None] | None = None) -> Transfer:

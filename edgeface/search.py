@@ -35,13 +35,18 @@ class Templates:
     def search(self, vectors: np.ndarray, k: int = 1) -> tuple[np.ndarray, np.ndarray]:
         """The k nearest people of each unit vector, float32 (N, E): ids int32 (N, k) and cosines float32 (N, k).
 
-        The nearest comes first; fewer columns when there are fewer people.
+        The nearest comes first, of equally near ones the lowest id, whatever k; fewer columns when there are fewer
+        people.
         """
         k = min(k, len(self.people))
         if k == 0:
             return np.empty((len(vectors), 0), np.int32), np.empty((len(vectors), 0), np.float32)
         scores = self._scores(np.ascontiguousarray(vectors, np.float32))
         best = np.argpartition(scores, -k, axis=1)[:, -k:]
+        last = np.take_along_axis(scores, best, axis=1).min(axis=1, keepdims=True)
+        for row in np.flatnonzero(np.count_nonzero(scores >= last, axis=1) > k):  # more than k: which of the equals?
+            best[row] = np.argsort(-scores[row], kind="stable")[:k]
+        best.sort(axis=1)  # by id, as the stable sort below leaves equals
         kept = np.take_along_axis(scores, best, axis=1)
         order = np.argsort(-kept, axis=1, kind="stable")
         cosines = np.clip(np.take_along_axis(kept, order, axis=1), -1, 1)  # float16 vectors are not quite of length 1

@@ -53,6 +53,23 @@ class Key:
             return False
 
 
+def gallery_key(gallery: Path, key: str | Path | None, check: str) -> Key | None:
+    """The key of a gallery whose check value is `check`, None for an open one.
+
+    Raises GalleryError for a missing or another key, UsageError for one that is not needed.
+    """
+    if not check:
+        if key is not None:
+            raise UsageError(f"{gallery}: is not encrypted; leave --key-file out")
+        return None
+    if key is None:
+        raise GalleryError(f"{gallery}: is encrypted; give its key with --key-file FILE")
+    opened = Key(Path(key))
+    if not opened.fits(check):
+        raise GalleryError(f"{gallery}: {key} is not its key; name the key file it was made with")
+    return opened
+
+
 def make_key(path: Path) -> None:
     """Write a new random key file, mode 0600. Raises StorageError; an existing file is left alone.
 

@@ -94,6 +94,13 @@ def make_missing_key(key_file: Path | None) -> None:
         note(f"{key_file}: new key; without it the gallery cannot be read, so keep a copy elsewhere")
 
 
+def note_repeats(repeats: int, quiet: bool) -> None:
+    """Say that templates were left out because the person has them already."""
+    if repeats:
+        what = "1 template that is" if repeats == 1 else f"{repeats} templates that are"
+        note(f"left out {what} there already", quiet=quiet)
+
+
 def threshold_in_force(bundle: Bundle, fmr: float, threshold: float | None, detector: str) -> tuple[float, str]:
     """The cosine from which two faces are one person, and a line that says where it comes from, and what to doubt.
 

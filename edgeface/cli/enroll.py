@@ -23,6 +23,7 @@ from edgeface.cli.device_options import (
     Threads,
     gallery_bundle,
     make_missing_key,
+    note_repeats,
     open_reader,
     photo_paths,
 )
@@ -58,7 +59,7 @@ def enroll(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Enrol a person: one template from the largest face of each photo.
+    """Enrol a person: one template from the largest face of each photo, none twice.
 
     The first call makes the gallery, for one bundle's model; templates of another model cannot be compared. Warns when
     somebody else in the gallery looks the same. Names and dates are stored as they are, even with a key file.
@@ -90,14 +91,17 @@ def enroll(
             opened = files.enter_context(_new_gallery(gallery, reader.bundle, flip, keep_photos, key_file, quiet))
         similar = _alike(opened, reader.bundle, name, vectors, quiet)
         contents = [path.read_bytes() for path in used] if opened.info.keep_photos else []
+        before = opened.count(name)
         total = opened.enroll(name, vectors, [path.name for path in used], contents, add=add)
+    added, repeats = total - before, len(used) - (total - before)
+    note_repeats(repeats, quiet)
     for match in similar:
         note(f"warning: {name} looks like {match.name}, enrolled already (cosine {match.similarity:.4f}); the same?")
     if as_json:
-        result = {"name": name, "added": len(used), "templates": total, "skipped": skipped}
+        result = {"name": name, "added": added, "templates": total, "repeats": repeats, "skipped": skipped}
         print_json({**result, "looks_like": [asdict(match) for match in similar]})
     else:
-        typer.echo(f"{name}: {len(used)} template{'s' * (len(used) != 1)} enrolled, {total} in all")
+        typer.echo(f"{name}: {added} template{'s' * (added != 1)} enrolled, {total} in all")
 
 
 def _bundle_of_a_new(gallery: Path, bundle: Path | None) -> Path:

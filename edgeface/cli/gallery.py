@@ -21,6 +21,7 @@ from edgeface.cli.device_options import (
     Runtime,
     Threads,
     make_missing_key,
+    note_repeats,
     open_reader,
 )
 from edgeface.errors import EdgeFaceError, UsageError
@@ -96,7 +97,7 @@ def remove(
     key_file: KeyFile = None,
     quiet: Quiet = False,
 ) -> None:
-    """Forget people. Their templates and photos are overwritten in the file.
+    """Forget people. Their templates and photos are overwritten in the file; an index, a copy of them, is removed.
 
     Examples:
 
@@ -170,7 +171,7 @@ def import_people(
     flip: Annotated[bool, typer.Option("--flip", help="New gallery: for templates made with --flip.")] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Enrol everyone of an exported file, all or nobody. Only templates of the same model go in.
+    """Enrol everyone of an exported file, all or nobody. Only templates of the same model go in, none of them twice.
 
     Examples:
 
@@ -194,6 +195,7 @@ def import_people(
         if new:
             gallery.unlink()
         raise
+    note_repeats(done.repeats, quiet)
     note(f"{_people(done.people)}, {_templates(done.templates)} imported into {gallery}", quiet=quiet)
 
 

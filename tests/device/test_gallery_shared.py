@@ -13,10 +13,11 @@ import cv2
 import numpy as np
 import pytest
 
+from edgeface import gallery_file
 from edgeface.bundle import Bundle, open_bundle
-from edgeface.errors import GalleryError
+from edgeface.errors import GalleryError, StorageError
 from edgeface.gallery import Gallery, create_gallery
-from edgeface.gallery_transfer import export_gallery, rebuild
+from edgeface.gallery_transfer import export_gallery, import_gallery, rebuild
 
 PHOTO = cv2.imencode(".png", np.zeros((32, 32, 3), np.uint8))[1].tobytes()
 
@@ -115,3 +116,49 @@ def test_misuse_is_not_called_damage(gallery: Gallery) -> None:
     assert [type(error).__name__ for error in caught] == ["ProgrammingError"] * 2
     assert "thread" in str(caught[0])
     assert "closed" in str(caught[1])
+
+
+@pytest.mark.parametrize("change", ["remove", "rebuild"])
+def test_a_stale_index_is_overwritten_and_removed(
+    gallery: Gallery, opened: Bundle, change: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index, left = gallery.file.index_path, []
+    index.write_bytes(b"templates of ann")
+    unlink = Path.unlink
+    monkeypatch.setattr(Path, "unlink", lambda path, **how: (left.append(path.read_bytes()), unlink(path, **how)))
+    if change == "remove":
+        gallery.remove("ann")
+    else:
+        rebuild(gallery, other_reader(opened))
+    assert left == [bytes(16)]
+    assert not index.exists()
+
+
+def test_a_gallery_that_cannot_be_written_is_read(
+    gallery: Gallery, opened: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No file appears beside it, and changing it is refused. While somebody writes, the log is needed."""
+    path = gallery.path
+    monkeypatch.setattr(gallery_file.os, "access", lambda place, mode: Path(place) != path.parent)
+    assert Path(f"{path}-wal").exists()
+    assert not gallery_file.is_read_only(path)
+    gallery.close()
+    assert gallery_file.is_read_only(path)
+    with Gallery(path) as read:
+        assert [person.name for person in read.people()] == ["ann", "bob"]
+        assert read.nearest(axis(opened, 1))[0][0].name == "bob"
+        export_gallery(read, tmp_path / "export" / "people.json")
+        with pytest.raises(StorageError, match="can be written"):
+            read.enroll("eve", axis(opened, 3), ["e"])
+        assert [entry.name for entry in tmp_path.glob("door*")] == [path.name]
+
+
+def test_exact_repeats_of_a_person_are_left_out(gallery: Gallery, opened: Bundle, tmp_path: Path) -> None:
+    both = np.concatenate([axis(opened, 0), axis(opened, 4), axis(opened, 4)])
+    assert gallery.enroll("ann", both, ["a", "b", "b"], [PHOTO] * 3, add=True) == gallery.count("ann") == 2
+    assert gallery.enroll("eve", axis(opened, 0), ["a"], [PHOTO]) == 1  # another person's may be the same
+    export_gallery(gallery, tmp_path / "people.json")
+    done = import_gallery(gallery, tmp_path / "people.json", add=True)
+    assert (done.people, done.templates, done.repeats) == (3, 0, 4)
+    assert sum(person.templates for person in gallery.people()) == 4
+    assert gallery.count("nobody") == 0
