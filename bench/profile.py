@@ -37,7 +37,7 @@ def estimate(model: Path, device: Device, threads: int = 1) -> Estimate:
     memory, shortage = fit_in_memory(graph, device)
     used = min(threads, device.cores)
     samples = all_samples(device.name)
-    unseen = 0.0 if _measured(samples, device, dtype) else _unseen_share(graph)
+    unseen = 0.0 if _measured(samples, device, dtype) else unseen_share(graph)
     notes = _notes(graph, device, dtype, threads, unseen)
     rates = fit(samples)
     latency = predict(rates, facts, dtype, device, used)
@@ -76,9 +76,19 @@ def fit_in_memory(graph: Graph, device: Device) -> tuple[dict[str, int], str | N
     return {**memory, "weights": graph.weight_bytes, "arena": arena}, None
 
 
-def _unseen_share(graph: Graph) -> float:
+def unseen_share(graph: Graph) -> float:
+    """The share of the multiply-adds, 0..1, in kinds of convolutions that no published point covers."""
     total = sum(op.macs for op in graph.ops)
     return sum(op.macs for op in graph.ops if op.kind in UNSEEN_KINDS) / max(total, 1)
+
+
+def unseen_notes(share: float) -> list[str]:
+    """What to say of that share: nothing while it is small."""
+    if share <= UNSEEN_SHARE:
+        return []
+    return [
+        f"{100 * share:.0f} % of its multiply-adds are 3x1 and 1x3 convolutions: untested until a board is measured"
+    ]
 
 
 def _measured(samples: Sequence[Sample], device: Device, dtype: str) -> bool:
@@ -88,10 +98,7 @@ def _measured(samples: Sequence[Sample], device: Device, dtype: str) -> bool:
 
 
 def _notes(graph: Graph, device: Device, dtype: str, threads: int, unseen: float) -> tuple[str, ...]:
-    notes = []
-    if unseen > UNSEEN_SHARE:
-        share = f"{100 * unseen:.0f} %"
-        notes.append(f"{share} of its multiply-adds are 3x1 and 1x3 convolutions: untested until a board is measured")
+    notes = unseen_notes(unseen)
     if device.backend == "cortex-m":
         notes.append("the band reaches to TensorFlow Lite Micro, up to twice the calibrated compiler's time")
     if threads > device.cores:

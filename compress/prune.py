@@ -17,6 +17,7 @@ from edgeface.compress.importance import check_method
 from edgeface.compress.preflight import unfit_layers
 from edgeface.compress.sparse import file_sparsity, gzip_bytes, no_faster
 from edgeface.compress.starting import Place, Request, narrow_start, sparse_start
+from edgeface.compress.teaching import open_teacher
 from edgeface.data.dataset import FaceDataset
 from edgeface.data.layouts import default_face_input, load_dataset
 from edgeface.errors import DataError, RunError, UsageError
@@ -101,11 +102,7 @@ def _check_images(request: Request, first: Run, dataset: FaceDataset) -> None:
             f"{first.path}: sees other images than {dataset.root} at {request.recipe.size} px; prune at its size"
         )
     if request.teacher is not None:
-        teacher = open_run(request.teacher)
-        if (teacher.identities, teacher.face_input) != (first.identities, first.face_input):
-            raise RunError(
-                f"{teacher.path}: knows other people or takes other images than {first.path}; give its teacher"
-            )
+        open_teacher(request.teacher, first)
 
 
 def _claim(request: Request, first: Run, dataset: FaceDataset) -> None:

@@ -25,7 +25,7 @@ from edgeface.bench.calibration.facts import dtype_of, facts_of
 from edgeface.bench.calibration.fit import fit, predict, published_samples
 from edgeface.bench.devices import Device
 from edgeface.bench.estimate import Estimate
-from edgeface.bench.profile import fit_in_memory
+from edgeface.bench.profile import fit_in_memory, unseen_notes, unseen_share
 from edgeface.bench.tflite_ops import Graph, read_graph
 from edgeface.errors import UsageError
 
@@ -105,12 +105,7 @@ def _details(graph: Graph, device: Device, dtype: str, threads: int, emulation: 
 
 
 def _notes(graph: Graph, device: Device, dtype: str, threads: int, details: dict[str, Any]) -> tuple[str, ...]:
-    notes = [_claim(dtype, details["outputs"])]
-    odd = sum(op.macs for op in graph.ops if op.kind in ("conv1x3", "conv3x1")) / max(details["macs"], 1)
-    if odd > 0.2:
-        notes.append(
-            f"{100 * odd:.0f} % of its multiply-adds are 3x1 and 1x3 convolutions: untested until a board is measured"
-        )
+    notes = [_claim(dtype, details["outputs"]), *unseen_notes(unseen_share(graph))]
     if CORES[device.core].stand_in:
         notes.append(f"QEMU has no {device.core}: {CORES[device.core].qemu} under its part number")
     if threads > device.cores:

@@ -6,7 +6,7 @@ import contextlib
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -93,15 +93,20 @@ def enroll(
         contents = [path.read_bytes() for path in used] if opened.info.keep_photos else []
         before = opened.count(name)
         total = opened.enroll(name, vectors, [path.name for path in used], contents, add=add)
-    added, repeats = total - before, len(used) - (total - before)
-    note_repeats(repeats, quiet)
+    added = total - before
+    result = {"name": name, "added": added, "templates": total, "repeats": len(used) - added, "skipped": skipped}
+    _report(result, similar, as_json, quiet)
+
+
+def _report(result: dict[str, Any], similar: list[Match], as_json: bool, quiet: bool) -> None:
+    name, added = result["name"], result["added"]
+    note_repeats(result["repeats"], quiet)
     for match in similar:
         note(f"warning: {name} looks like {match.name}, enrolled already (cosine {match.similarity:.4f}); the same?")
     if as_json:
-        result = {"name": name, "added": added, "templates": total, "repeats": repeats, "skipped": skipped}
         print_json({**result, "looks_like": [asdict(match) for match in similar]})
     else:
-        typer.echo(f"{name}: {added} template{'s' * (added != 1)} enrolled, {total} in all")
+        typer.echo(f"{name}: {added} template{'s' * (added != 1)} enrolled, {result['templates']} in all")
 
 
 def _bundle_of_a_new(gallery: Path, bundle: Path | None) -> Path:

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from edgeface.compress.goal import Goal, MeasureFps
     from edgeface.compress.sparse import Sparsity
 
-
 Set = Annotated[list[str] | None, typer.Option("--set", help="Override a field: --set stage1.epochs=10.")]
+Seed = Annotated[int, typer.Option(help="Seed of order, augmentation and choice of images.", min=0, max=2**31 - 1)]
 
 
 def register(app: typer.Typer) -> None:
@@ -40,9 +40,7 @@ def prune(
     overrides: Set = None,
     device: Annotated[str, typer.Option(help="Where --speedup counts; cpu is this machine.")] = "cpu",
     threads: Annotated[int, typer.Option(help="Threads that --speedup is measured with.", min=1)] = 1,
-    seed: Annotated[
-        int, typer.Option(help="Seed of order, augmentation and choice of images.", min=0, max=2**31 - 1)
-    ] = 0,
+    seed: Seed = 0,
     strict: Annotated[bool, typer.Option("--strict", help="Refuse when one image cannot be used.")] = False,
     as_json: Json = False,
     quiet: Quiet = False,

@@ -223,7 +223,7 @@ def test_refuses_folders_data_and_teachers_of_something_else(student_run, tiny_r
         prune(replace(wanted, recipe=replace(wanted.recipe, size=48)))
     with pytest.raises(DataError, match="holds other people"):
         prune(replace(wanted, data=tiny_data))
-    with pytest.raises(RunError, match="knows other people"):
+    with pytest.raises(RunError, match="knows other identities"):
         prune(replace(wanted, teacher=tiny_run))
     assert not (tmp_path / "out").exists()
 
