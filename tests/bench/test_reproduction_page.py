@@ -114,7 +114,7 @@ def test_the_comparison_table_has_size_speed_accuracy_and_spread(folder):
     assert "1.0-taught, seed 1: cut short after 1 epochs" in remarks
     assert "15 images of val" in remarks
     assert "noise: load average 3" in remarks
-    assert len(tables.cells(ablation)[1]) == 19
+    assert len(tables.cells(ablation)[1]) == 20
 
 
 def test_an_estimate_stands_with_its_band_or_the_reason_why_there_is_none(folder):
