@@ -22,6 +22,19 @@ MIN_SIDE = 16
 _MAX_BYTES = 400_000_000  # 50 megapixels of 16-bit RGBA
 # Sloppy webcams leave a few stray bytes before a marker; the picture is whole all the same.
 _HARMLESS_EXTRA_BYTES = 16
+_FLAGS = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+"""OpenCV turns neither a WebP nor a JPEG whose first APP1 segment is not EXIF's, so photos are turned here."""
+_UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
+    1: lambda image: image,
+    2: lambda image: cv2.flip(image, 1),
+    3: lambda image: cv2.rotate(image, cv2.ROTATE_180),
+    4: lambda image: cv2.flip(image, 0),
+    5: cv2.transpose,
+    6: lambda image: cv2.rotate(image, cv2.ROTATE_90_CLOCKWISE),
+    7: lambda image: cv2.flip(cv2.transpose(image), -1),
+    8: lambda image: cv2.rotate(image, cv2.ROTATE_90_COUNTERCLOCKWISE),
+}
+"""What makes a stored picture of each EXIF orientation upright."""
 
 
 def read_image(path: Path | str) -> np.ndarray:
@@ -55,13 +68,15 @@ def decode_image(data: bytes, name: Path | str = "image") -> np.ndarray:
     """Decode the content of an image file as `read_image` does; `name` is for the error message."""
     header = _checked_header(data, name)
     image, complaint = _decoder_output.watch(
-        lambda: cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)  # type: ignore[arg-type]
+        lambda: cv2.imdecode(np.frombuffer(data, np.uint8), _FLAGS)  # type: ignore[arg-type]
     )
     if image is None or _is_damage(complaint):
         raise ImageError(f"{name}: is damaged ({header.format} data cannot be decoded); copy it again or remove it")
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise ImageError(f"{name}: has an unusual pixel format; convert it to JPEG or PNG")
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    if sorted(image.shape[:2]) != sorted((header.height, header.width)):  # in any order: a TIFF comes turned
+        raise ImageError(f"{name}: is damaged (its size is not the one in its header); remove it")
+    return cv2.cvtColor(_UPRIGHT[header.orientation](image), cv2.COLOR_BGR2RGB)
 
 
 def image_size(path: Path | str) -> tuple[int, int]:

@@ -32,6 +32,40 @@ def pillow(image, **options: object) -> bytes:
     return file.getvalue()
 
 
+def tiff(*entries: tuple[int, int], pixels: bytes = b"") -> bytes:
+    """A TIFF of those tags, each a LONG, in the order given, with the pixels at byte 8."""
+    directory = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in entries)
+    start = struct.pack("<4sI", b"II*\0", 8 + len(pixels))
+    return start + pixels + struct.pack("<H", len(entries)) + directory + bytes(4)
+
+
+def with_orientation(image: np.ndarray, orientation: int, kind: str) -> bytes:
+    """The picture as stored, in a file whose EXIF data (or, in a TIFF, tag) gives the orientation."""
+    if kind != "tiff":
+        return with_exif(image, tiff((0x0112, orientation)), kind)
+    height, width = image.shape[:2]
+    layout = ((258, 8), (262, 2), (273, 8), (274, orientation), (277, 3), (278, height), (279, image.size))
+    return tiff((256, width), (257, height), *layout, pixels=image.tobytes())
+
+
+def with_exif(image: np.ndarray, exif: bytes, kind: str) -> bytes:
+    if kind == "png":
+        data = encode_image(image, ".png")
+        chunk = struct.pack(">I", len(exif)) + b"eXIf" + exif + struct.pack(">I", zlib.crc32(b"eXIf" + exif))
+        return data[:33] + chunk + data[33:]
+    if kind == "webp":
+        sides = b"".join((side - 1).to_bytes(3, "little") for side in image.shape[1::-1])
+        canvas = b"VP8X" + struct.pack("<II", 10, 0x08) + sides
+        body = b"WEBP" + canvas + encode_image(image, ".webp")[12:] + b"EXIF" + struct.pack("<I", len(exif)) + exif
+        return b"RIFF" + struct.pack("<I", len(body)) + body
+    segments = [b"Exif\0\0" + exif]
+    if kind == "jpeg after xmp":
+        segments.insert(0, b"http://ns.adobe.com/xap/1.0/\0<x:xmpmeta xmlns:x='adobe:ns:meta/'/>")
+    data = encode_image(image, ".jpg", 100)
+    inserted = b"".join(b"\xff\xe1" + struct.pack(">H", len(segment) + 2) + segment for segment in segments)
+    return data[:2] + inserted + data[2:]
+
+
 @pytest.mark.parametrize("suffix", [".png", ".bmp", ".tiff"])
 def test_lossless_formats_come_back_as_rgb(suffix: str, tmp_path: Path) -> None:
     path = saved(tmp_path, encode_image(SMOOTH, suffix), f"photo{suffix}")
@@ -70,6 +104,26 @@ def test_exif_orientation_turns_the_photo_upright() -> None:
     upright = decode_image(turned)
     assert upright.shape == (80, 100, 3)
     assert np.abs(upright.astype(int) - np.rot90(SMOOTH, -1)).mean() < 3
+
+
+@pytest.mark.parametrize("kind", ["jpeg", "jpeg after xmp", "png", "webp", "tiff"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_every_orientation_in_every_format_is_turned_upright(orientation: int, kind: str) -> None:
+    # EXIF says at which sides of the upright picture the stored row 0 and column 0 are.
+    stored = SMOOTH[::-1] if orientation in (3, 4, 7, 8) else SMOOTH  # bottom
+    stored = stored[:, ::-1] if orientation in (2, 3, 6, 7) else stored  # right
+    stored = stored.swapaxes(0, 1) if orientation >= 5 else stored  # row 0 is a column
+    upright = decode_image(with_orientation(np.ascontiguousarray(stored), orientation, kind))
+    assert upright.shape == SMOOTH.shape
+    assert np.abs(upright.astype(int) - SMOOTH).mean() < 4
+
+
+@pytest.mark.parametrize("kind", ["jpeg", "png", "webp"])
+def test_orientations_that_are_nonsense_or_damaged_change_nothing(kind: str) -> None:
+    for orientation in (0, 9, 2**32 - 1):
+        assert decode_image(with_orientation(SMOOTH, orientation, kind)).shape == SMOOTH.shape
+    for exif in (b"II*\0\xff\xff\0\0", tiff((0x0112, 6))[:15], b"dear diary"):
+        assert decode_image(with_exif(SMOOTH, exif, kind)).shape == SMOOTH.shape
 
 
 @pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP"])
@@ -152,6 +206,36 @@ def test_image_bombs_are_refused_before_decoding(tmp_path: Path, monkeypatch: py
     for data in (png(20_000, 10_000), png(2**31 - 1, 2**31 - 1), bytes(jpeg)):
         with pytest.raises(ImageError, match="over 50 megapixels"):
             read_image(saved(tmp_path, data))
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        ((256, 20_000), (256, 100), (257, 20_000), (257, 100)),  # libtiff takes the first, other readers the last
+        ((256, 100), (257, 100), (322, 16_000), (323, 16_000)),  # a corner of one huge tile
+    ],
+)
+def test_a_tiff_that_hides_its_size_is_refused(entries: tuple, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(images.cv2, "imdecode", lambda *_: pytest.fail("decoded a bomb"))
+    with pytest.raises(ImageError, match=r"photo\.tif: is a damaged TIFF"):
+        decode_image(tiff(*entries), "photo.tif")
+    elsewhere = tiff((256, 100), (257, 100)).replace(struct.pack("<HH", 257, 4), struct.pack("<HH", 257, 16))
+    with pytest.raises(ImageError, match="its size is not clear"):  # LONG8: the number is an offset
+        decode_image(elsewhere)
+
+
+def test_a_size_that_is_hidden_from_this_parser_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = images.cv2.imdecode
+    monkeypatch.setattr(images.cv2, "imdecode", lambda *_: pytest.fail("decoded a bomb"))
+    jpeg, png = encode_image(SMOOTH, ".jpg"), encode_image(SMOOTH, ".png")
+    with pytest.raises(ImageError, match="damaged JPEG"):
+        decode_image(jpeg[:2] + b"\xff\0\0\x08hidden" + jpeg[2:])
+    chunk = b"prIv" + struct.pack(">II", 100, 100)
+    with pytest.raises(ImageError, match="damaged PNG"):
+        decode_image(png[:8] + struct.pack(">I", 8) + chunk + struct.pack(">I", zlib.crc32(chunk)) + png[8:])
+    monkeypatch.setattr(images.cv2, "imdecode", lambda *_: real(*_)[:50])
+    with pytest.raises(ImageError, match="not the one in its header"):
+        decode_image(png)
 
 
 def test_random_damage_never_raises_anything_but_image_error(capfd: pytest.CaptureFixture) -> None:
