@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from edgeface.errors import EdgeFaceError, MissingDependencyError
-from edgeface.interpreter import RUNTIMES, installed_runtimes
 from edgeface.machine import int8_dot_products
 from edgeface.thresholds import DEFAULT_FMR, OWN_PEOPLE
 
@@ -47,14 +46,17 @@ def examine(machine: dict[str, Any], bundle: Path | None = None, threads: int = 
     """
     yield _python()
     yield from _numpy()
-    yield _opencv()
+    opencv = _opencv()
+    yield opencv
     yield from _runtimes()
     yield from _processor(machine)
     yield _threads(threads)
     yield _camera()
     yield _screen()
     yield from (_extra(name) for name in _EXTRAS)
-    if bundle is not None:
+    if bundle is not None and opencv.state == FAIL:
+        yield _untried("bundle")
+    elif bundle is not None:
         yield from _bundle(bundle, threads)
 
 
@@ -96,10 +98,20 @@ def _numpy() -> Iterator[Check]:
 def _opencv() -> Check:
     installed = [f"{name} {version}" for name in _OPENCV if (version := version_of(name)) is not None]
     try:
+        import numpy  # noqa: F401  # else OpenCV says on standard output what it lacks
+    except ImportError:
+        return _untried("opencv")
+    try:
         import cv2
     except ImportError as error:
-        fix = "pip install opencv-python-headless" if installed else "pip install opencv-python"
-        return Check("opencv", FAIL, f"does not load ({_first_line(error)})", fix)
+        if not installed:
+            return Check("opencv", FAIL, "not installed", "pip install opencv-python")
+        name = installed[0].split()[0]
+        fix = f"pip install --force-reinstall {name}"
+        if ".so" in str(error):  # a library of the system, which an image without a screen leaves out
+            headless = f"pip uninstall {name} and pip install opencv-python-headless"
+            fix = f"sudo apt install libgl1 libglib2.0-0, or {headless}"
+        return Check("opencv", FAIL, f"{installed[0]} does not load ({_first_line(error)})", fix)
     if len(installed) > 1:
         return Check("opencv", WARN, " and ".join(installed), "they overwrite each other's files: keep one")
     return Check("opencv", OK, installed[0] if installed else cv2.__version__)
@@ -107,11 +119,14 @@ def _opencv() -> Check:
 
 def _runtimes() -> Iterator[Check]:
     """The runtime that bundles will use, loaded; the others by name only, because they clash in one process."""
-    from edgeface.interpreter import load_runtime
-
-    names = installed_runtimes()
     try:
+        from edgeface.interpreter import RUNTIMES, installed_runtimes, load_runtime
+
+        names = installed_runtimes()
         _, used = load_runtime(None)
+    except ImportError:  # NumPy
+        yield _untried("runtime")
+        return
     except MissingDependencyError as error:
         yield Check("runtime", FAIL, str(error))
         return
@@ -244,5 +259,10 @@ def _self_test(recognizer: Any) -> Check:
     return Check("self-test", FAIL, text, "this runtime computes something else: pip install -U ai-edge-litert")
 
 
+def _untried(name: str) -> Check:
+    """For what cannot be tried without a package that has a check of its own."""
+    return Check(name, FAIL, "cannot be tried", "first mend what fails above")
+
+
 def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [repr(error)])[0]
+    return (str(error).strip().splitlines() or [repr(error)])[0]

@@ -17,6 +17,8 @@ from edgeface.errors import EdgeFaceError, MissingDependencyError, UsageError
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only the result and errors.")]
+_ALONE = {"matplotlib": "matplotlib", "numpy": "numpy", "cv2": "opencv-python", "tomli": "tomli"}
+"""Modules that come with the base install, or alone: what pip calls them."""
 
 
 def print_json(value: Any) -> None:
@@ -67,6 +69,11 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
                 raise
             note(str(missing(error.name or "a package")))
             raise typer.Exit(MissingDependencyError.exit_code) from None
+        except ImportError as error:
+            if (error.name or "").split(".")[0] == "edgeface":
+                raise
+            note(_broken(error))
+            raise typer.Exit(MissingDependencyError.exit_code) from None
         except KeyboardInterrupt:
             note("interrupted")
             raise typer.Exit(130) from None
@@ -81,9 +88,16 @@ def require_png(path: Path, what: str) -> None:
 
 
 def missing(package: str) -> str:
-    """The message for a package that is not installed: Matplotlib alone, or one that the `train` extra brings."""
-    wanted = package if package == "matplotlib" else "'edgeface[train]'"
+    """The message for a package that is not installed: installed alone, or brought by the `train` extra."""
+    wanted = _ALONE.get(package.split(".")[0], "'edgeface[train]'")
     return f"error: this command needs {package}; install it with: pip install {wanted}"
+
+
+def _broken(error: ImportError) -> str:
+    """The message for a package that is installed and does not load, most often for want of a system library."""
+    package = "OpenCV" if error.name == "cv2" or "libGL" in str(error) else error.name or "a package"
+    reason = (str(error).strip().splitlines() or [repr(error)])[0]
+    return f"error: {package} does not load ({reason}); see what to install with: edgeface doctor"
 
 
 def _file_error(error: OSError) -> str:

@@ -50,6 +50,43 @@ def test_matplotlib_alone_is_recommended_for_figures() -> None:
     assert missing("tensorflow").endswith("pip install 'edgeface[train]'")
 
 
+def test_packages_of_the_base_install_are_recommended_by_their_own_names() -> None:
+    assert missing("cv2").endswith("needs cv2; install it with: pip install opencv-python")
+    assert missing("numpy.linalg").endswith("pip install numpy")
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (ImportError("libGL.so.1: cannot open shared object file"), "OpenCV does not load (libGL.so.1: cannot open"),
+        (ImportError("DLL load failed", name="cv2"), "OpenCV does not load (DLL load failed); see"),
+        (ImportError("\n\nIMPORTANT: read this\nand that"), "a package does not load (IMPORTANT: read this); see"),
+    ],
+)
+def test_a_package_that_does_not_load_is_one_line(
+    capsys: pytest.CaptureFixture[str], error: ImportError, says: str
+) -> None:
+    @command
+    def look() -> None:
+        raise error
+
+    with pytest.raises(typer.Exit) as left:
+        look()
+    assert left.value.exit_code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: {says}")
+    assert line.endswith("edgeface doctor")
+
+
+def test_an_import_that_is_wrong_in_our_own_code_is_not_blamed_on_a_package() -> None:
+    @command
+    def look() -> None:
+        raise ImportError("cannot import name 'x' from 'edgeface.gallery'", name="edgeface.gallery")
+
+    with pytest.raises(ImportError, match="cannot import name"):
+        look()
+
+
 @pytest.mark.parametrize(
     ("error", "says"),
     [

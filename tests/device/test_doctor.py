@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -90,6 +92,41 @@ def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("edgeface.interpreter.load_runtime", no_runtime)
     assert found("runtime").state == "FAIL"
+
+
+@pytest.mark.parametrize(("package", "library"), [("cv2", "libGL.so.1"), ("numpy", "libopenblas.so.0")])
+def test_a_package_that_does_not_load_fails_its_check_and_those_that_need_it(
+    package: str, library: str, bundle: Path, tmp_path: Path
+) -> None:
+    (tmp_path / package).mkdir()
+    (tmp_path / package / "__init__.py").write_text(f'raise ImportError("{library}: cannot open shared object file")')
+    program = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); from edgeface.cli import main; main()"
+
+    def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", program, *map(str, arguments)]
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+    done = run("doctor", bundle, "--json")
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    checks = {check["name"]: check for check in json.loads(done.stdout)["checks"]}
+    name = {"cv2": "opencv", "numpy": "numpy"}[package]
+    assert checks[name]["state"] == checks["bundle"]["state"] == "FAIL"
+    assert library in checks[name]["text"]
+    assert ("libgl1" in checks[name]["fix"]) == (package == "cv2")
+    assert checks["bundle"]["fix"] == "first mend what fails above"
+    done = run("predict", bundle, "photo.jpg")
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()[-1:]
+    assert line.startswith("error: ")
+    assert "does not load" in line
+    assert "Traceback" not in done.stderr
+
+
+def test_opencv_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor_module, "version_of", {"numpy": "1.26.4"}.get)
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    assert found("opencv").line() == "FAIL opencv       not installed; pip install opencv-python"
 
 
 def test_int8_advice_follows_the_processor() -> None:
