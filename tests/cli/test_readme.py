@@ -8,14 +8,18 @@ import subprocess
 import sys
 import venv
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import pytest
 import typer
 from typer.testing import CliRunner
 
+import edgeface
 from edgeface.bundle import open_bundle
 from edgeface.cli import app
 from edgeface.data.synthetic import draw_faces
+from edgeface.gallery import Match
+from edgeface.identification import Identified
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -50,6 +54,21 @@ def test_commands_and_options_in_the_docs_exist(page):
             command = command.commands[words.pop(0)]
         known = {option for parameter in command.params for option in parameter.opts}
         assert {word for word in words if word.startswith("--")} <= known, line
+
+
+def test_the_loop_in_the_docs_prints_known_unknown_and_refused_faces(monkeypatch, capsys):
+    ann = (Match("ann", 0.75),)
+    faces = [
+        Identified((0, 0, 9, 9), "ann", ann),
+        Identified((0, 0, 9, 9), None, ann),
+        Identified((0, 0, 9, 9), None, (), "too blurred"),
+    ]
+    monkeypatch.setattr(edgeface, "FaceReader", MagicMock())
+    monkeypatch.setattr(edgeface, "Gallery", MagicMock())
+    monkeypatch.setattr(edgeface, "identify_faces", lambda *_, **__: faces)
+    page = (ROOT / "docs" / "recognition.md").read_text(encoding="utf-8")
+    exec(re.search(r"```python\n(.*?)```", page, re.DOTALL)[1], {})
+    assert capsys.readouterr().out == "ann 0.75\nunknown 0.75\ntoo blurred\n"
 
 
 @pytest.mark.slow
