@@ -19,6 +19,7 @@ from edgeface.stderr import captured_stderr
 
 PATIENCE_SECONDS = 5.0
 """How long a camera may give no frame before it counts as gone."""
+_LAST_CAMERA = 2**31 - 1  # OpenCV's int
 _PHOTO_STARTS = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"BM", b"II*\0", b"MM\0*")
 _TEXT = int.from_bytes(b"ansi", "little")
 """The codec of FFmpeg that draws a text file's letters."""
@@ -49,6 +50,8 @@ def frames(source: str, max_fps: float = 10.0) -> Generator[Frame, None, None]:
     if path.is_dir():
         return _photos(_inside(path), max_fps)
     if source.isdecimal() and not path.exists():
+        if int(source) > _LAST_CAMERA:
+            raise CameraError(f"{source}: no camera has such a number; the first is 0")
         return _camera(int(source), max_fps)
     if not path.is_file():
         raise CameraError(f"{source}: no such camera, video or folder; give a camera's number, or a path")

@@ -161,7 +161,8 @@ def draw(image: np.ndarray, faces: list[Identified]) -> np.ndarray:
 
     longer = max(image.shape[:2])
     scale = min(max(longer, SHOWN[0]), SHOWN[1]) / longer
-    picture = cv2.cvtColor(cv2.resize(image, None, fx=scale, fy=scale), cv2.COLOR_RGB2BGR)
+    size = [max(1, round(side * scale)) for side in image.shape[1::-1]]
+    picture = cv2.cvtColor(cv2.resize(image, size), cv2.COLOR_RGB2BGR)
     for face in faces:
         left, top, width, height = (round(value * scale) for value in face.box)
         colour = (160, 160, 160) if face.refused else (0, 160, 255) if face.name is None else (0, 200, 0)

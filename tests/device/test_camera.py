@@ -47,6 +47,12 @@ def test_a_camera_gives_its_newest_frame_and_its_end_is_an_error(monkeypatch: py
     assert fake.released
 
 
+def test_a_number_that_no_camera_can_have_is_refused() -> None:
+    for number in (str(2**31), "99999999999999999999"):
+        with pytest.raises(CameraError, match=f"{number}: no camera has such a number"):
+            frames(number)
+
+
 def test_leaving_early_lets_the_camera_go(monkeypatch: pytest.MonkeyPatch) -> None:
     fake = FakeCamera(1000)
     monkeypatch.setattr(camera, "_open", lambda source: fake)

@@ -183,6 +183,7 @@ def test_a_watched_frame_shows_box_and_name() -> None:
             assert bar.sum() > 700
         assert draw(image, []).max() == 0
         assert draw(image, [Identified(box, None, ())]).max() == 255  # everybody was removed meanwhile
+    assert draw(np.zeros((16, 60_000, 3), np.uint8), []).shape == (1, 1280, 3)
 
 
 def test_what_fails_leaves_no_new_gallery_and_rebuild_keeps_flip(
