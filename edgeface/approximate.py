@@ -42,10 +42,10 @@ class Recall:
 
 
 class ApproximateTemplates:
-    """Answers `search` as `Templates` does, nearly: the same arguments and results."""
+    """Answers `search` as `Templates` does, nearly: the same arguments and results. `state` is the gallery's then."""
 
-    def __init__(self, graph: Any, owners: np.ndarray) -> None:
-        self.graph, self._owners = graph, owners
+    def __init__(self, graph: Any, owners: np.ndarray, state: str) -> None:
+        self.graph, self._owners, self.state = graph, owners, state
         self.graph.expansion_search = _SEARCHED
         self.people = np.unique(owners)
 
@@ -67,13 +67,15 @@ class ApproximateTemplates:
         return ids, scores
 
 
-def build_index(templates: Templates) -> ApproximateTemplates:
-    """A graph over all templates of a `Templates` made without `average`."""
+def build_index(gallery: Gallery) -> ApproximateTemplates:
+    """A graph over all templates of a gallery as it is now."""
+    state = gallery.file.state()  # read first: if somebody writes before the templates are read, it fits no more
+    templates = gallery.templates()
     index = _usearch().Index(ndim=templates.matrix.shape[1], metric="ip", dtype="f16")
     for start in range(0, len(templates), _CHUNK):
         rows = templates.matrix[start : start + _CHUNK]
         index.add(np.arange(start, start + len(rows)), np.ascontiguousarray(rows, np.float32))
-    return ApproximateTemplates(index, templates.owners)
+    return ApproximateTemplates(index, templates.owners, state)
 
 
 def measure_recall(exact: Templates, nearly: ApproximateTemplates, queries: np.ndarray, k: int = 5) -> Recall:
@@ -109,11 +111,13 @@ def check_open(gallery: Gallery) -> None:
 def save_index(gallery: Gallery, nearly: ApproximateTemplates) -> Path:
     """Write the graph beside its gallery, mode 0600, with the gallery's state and its own SHA-256 before it.
 
-    Raises GalleryError for an encrypted gallery.
+    Raises GalleryError for an encrypted gallery, and when the gallery has changed since the graph was built.
     """
     check_open(gallery)
+    if nearly.state != gallery.file.state():
+        raise GalleryError(f"{gallery.path}: has changed while its index was built; build it again")
     graph = bytes(nearly.graph.save())
-    write_private(index_path(gallery), _header(gallery, graph) + graph)
+    write_private(index_path(gallery), _header(nearly.state, graph) + graph)
     return index_path(gallery)
 
 
@@ -125,13 +129,16 @@ def load_index(gallery: Gallery) -> ApproximateTemplates:
     except OSError:
         raise GalleryError(f"{path}: there is no index yet; {again}") from None
     header, graph = content[:_HEADER_BYTES], content[_HEADER_BYTES:]
-    if header != _header(gallery, graph):  # the library would crash on a damaged file
+    state = gallery.file.state()
+    owners = gallery.templates().owners
+    # The library would crash on a damaged file; owners of another state would give other people's names.
+    if header != _header(state, graph) or state != gallery.file.state():
         raise GalleryError(f"{path}: is damaged, or the gallery has changed since; {again}")
-    return ApproximateTemplates(_usearch().Index.restore(graph), gallery.templates().owners)
+    return ApproximateTemplates(_usearch().Index.restore(graph), owners, state)
 
 
-def _header(gallery: Gallery, graph: bytes) -> bytes:
-    return (gallery.file.state() + hashlib.sha256(graph).hexdigest()).encode()
+def _header(state: str, graph: bytes) -> bytes:
+    return (state + hashlib.sha256(graph).hexdigest()).encode()
 
 
 def _usearch() -> Any:

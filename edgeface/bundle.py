@@ -109,8 +109,8 @@ def write_bundle(
     what each step on the way gave: flat entries with `step`, `name`, `accuracy`, `macs`, `bytes` and `fps`, None for
     not measured.
     """
-    folder = Path(folder).absolute()
-    _refuse_other_folder(folder)
+    folder = Path(folder).resolve()
+    refuse_other_files(folder)
     interpreter = Interpreter(model)
     tensors = interpreter.signatures
     manifest = {
@@ -175,14 +175,18 @@ def _opened(folder: Path, manifest: dict[str, Any]) -> Bundle:
     )
 
 
-def store_thresholds(folder: str | Path, thresholds: Sequence[Threshold]) -> Bundle:
+def store_thresholds(folder: str | Path, thresholds: Sequence[Threshold], measured_on: str | None = None) -> Bundle:
     """Put thresholds into a bundle's manifest and model card, in place of those it had, and open it.
 
     The model and the labels stay as they are. All at once: an interrupted update leaves the bundle as it was. A
-    signature no longer fits and is removed. Raises BundleError for a damaged bundle.
+    signature no longer fits and is removed. `measured_on` is the SHA-256 of the model that they were measured on.
+    Raises BundleError for a damaged bundle, or one of another model; UsageError when other files lie in the folder.
     """
-    folder = Path(folder).absolute()
+    folder = Path(folder).resolve()
+    refuse_other_files(folder)
     manifest = read_manifest(folder)
+    if measured_on not in (None, manifest["files"][MODEL_FILE]["sha256"]):
+        raise BundleError(f"{folder}: its model was replaced while the thresholds were measured; calibrate again")
     contents = {name: read_file(folder, name, entry) for name, entry in manifest["files"].items()}
     manifest = sealed({**manifest, "thresholds": [asdict(entry) for entry in thresholds]}, {}, folder)
     contents[CARD_FILE] = model_card.render(folder.name, manifest, contents).encode()
@@ -202,8 +206,8 @@ def _write(folder: Path, manifest: dict[str, Any], contents: dict[str, bytes]) -
         (temporary / MANIFEST_FILE).write_text(render(manifest), encoding="utf-8")
 
 
-def _refuse_other_folder(folder: Path) -> None:
-    """Only a bundle, or an empty folder, may be replaced."""
+def refuse_other_files(folder: Path) -> None:
+    """Raise UsageError unless a folder is a bundle with nothing else in it, empty, or not there: it is replaced."""
     if not os.path.lexists(folder):
         return
     with storage_errors(folder):

@@ -199,14 +199,16 @@ class Gallery:
         """The `k` people nearest to each unit vector (N, E), nearest first; fewer in a smaller gallery.
 
         A person scores as the best of their templates, or with `average` by their mean. Sees what others have written.
-        With an `index` (`edgeface.approximate.load_index`) the search is fast and nearly right. Raises GalleryError
-        when the gallery is damaged or was rebuilt for another model.
+        With an `index` (`edgeface.approximate.load_index`) the search is fast and nearly right. GalleryError when the
+        gallery is damaged, was rebuilt for another model, or has changed since the index was loaded.
         """
+        if index is not None and index.state != self.file.state():
+            raise GalleryError(f"{self.path}: has changed since its index was made; load it again")
         ids, scores = (index or self.templates(average=average)).search(vectors, k)
         with self.file.errors():
             names = {int(person): self._name(int(person)) for person in np.unique(ids)}
-        return [  # an index gives -1 where it found fewer people
-            [Match(names[int(person)], float(score)) for person, score in zip(*row, strict=True) if person >= 0]
+        return [  # without those removed since, and the -1 of an index that found fewer people
+            [Match(name, float(score)) for person, score in zip(*row, strict=True) if (name := names[int(person)])]
             for row in zip(ids, scores, strict=True)
         ]
 
@@ -276,9 +278,9 @@ class Gallery:
             raise GalleryError(f"{self.path}: nobody is called {name}; see: edgeface gallery list {self.path}")
         return person
 
-    def _name(self, person: int) -> str:
+    def _name(self, person: int) -> str | None:
         row = self.file.connection.execute("SELECT name FROM people WHERE id = ?", (person,)).fetchone()
-        return row[0] if row is not None else "(removed)"
+        return row[0] if row is not None else None
 
 
 def create_gallery(

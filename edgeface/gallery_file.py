@@ -234,22 +234,21 @@ def create_file(path: Path, meta: dict[str, str]) -> None:
         os.close(handle)
         try:
             _fill(Path(name), meta)
-            _place(name, path)
-        except FileExistsError:
-            raise GalleryError(f"{path}: exists already; open it, or choose another name") from None
+            place(name, path)
         finally:
             Path(name).unlink(missing_ok=True)
 
 
-def _place(name: str, path: Path) -> None:
-    """Give the finished file its name; never over another file. File systems of SD cards have no hard links."""
+def place(name: str, path: Path) -> None:
+    """Give a finished file its name. Raises GalleryError when there is a file of that name already."""
+    taken = GalleryError(f"{path}: exists already; open it, or choose another name")
     try:
         os.link(name, path)
     except FileExistsError:
-        raise
-    except OSError:
+        raise taken from None
+    except OSError:  # file systems of SD cards have no hard links
         if path.exists():
-            raise FileExistsError(path) from None
+            raise taken from None
         os.rename(name, path)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +13,13 @@ from typing import Any
 
 import numpy as np
 
+from edgeface.bundle import Bundle
 from edgeface.data.images import decode_image
 from edgeface.errors import FaceError, GalleryError
 from edgeface.face_reader import FaceReader
-from edgeface.gallery import Gallery
-from edgeface.gallery_file import write_private
+from edgeface.files import storage_errors
+from edgeface.gallery import Gallery, create_gallery
+from edgeface.gallery_file import place, write_private
 from edgeface.gallery_info import checked_name, model_meta
 
 FORMAT = "edgeface-gallery-export"
@@ -62,6 +65,22 @@ def export_gallery(gallery: Gallery, path: str | Path) -> Transfer:
     return Transfer(len(people), sum(map(len, people.values())))
 
 
+def import_new_gallery(
+    path: Path, bundle: Bundle, exported: str | Path, *, flip: bool = False, key: str | Path | None = None
+) -> Transfer:
+    """A new gallery of an exported file's people, at `path` only when all are in it. Raises GalleryError as
+    `import_gallery` does, and when there is a file meanwhile.
+    """
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as folder:
+            new = Path(folder) / path.name
+            with create_gallery(new, bundle, flip=flip, key=key) as gallery:
+                done = import_gallery(gallery, exported)
+            place(str(new), path)
+    return done
+
+
 def import_gallery(gallery: Gallery, path: str | Path, *, add: bool = False) -> Transfer:
     """Enrol everyone of an exported file, all or nobody. Raises GalleryError for another model or a damaged file.
 
@@ -69,11 +88,14 @@ def import_gallery(gallery: Gallery, path: str | Path, *, add: bool = False) -> 
     """
     document = _read_export(Path(path))
     for key in ("model_sha256", "embedding_size", "flip"):
-        if document[key] != getattr(gallery.info, key):
+        if document.get(key) != getattr(gallery.info, key):
             raise GalleryError(f"{path}: its {key} is not the gallery's; export from a gallery of the same model")
-    if document["input"] != gallery.info.face_input:
+    if document.get("input") != gallery.info.face_input:
         raise GalleryError(f"{path}: its input contract is not the gallery's; export from a gallery of the same model")
-    people = [_person(entry, gallery.info.embedding_size, Path(path)) for entry in document["people"]]
+    try:
+        people = [_person(entry, gallery.info.embedding_size, Path(path)) for entry in document["people"]]
+    except (KeyError, TypeError, AttributeError):
+        raise GalleryError(f"{path}: is not a whole gallery export; export it again") from None
     added = gallery.enroll_all(people, add=add)
     return Transfer(len(people), added, sum(len(vectors) for _, vectors, _ in people) - added)
 

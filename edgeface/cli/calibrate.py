@@ -11,9 +11,11 @@ import typer
 
 from edgeface.cli.common import Json, Quiet, command, note, print_json, progress_line, require_png
 from edgeface.cli.device_options import DetectorModel
+from edgeface.errors import UsageError
 from edgeface.thresholds import DEFAULT_FMR, Threshold
 
 if TYPE_CHECKING:
+    from edgeface.bundle import Bundle
     from edgeface.calibrate import Calibration
 
 
@@ -53,6 +55,7 @@ def calibrate(
 
         edgeface calibrate bundles/door lfw/pairs.txt --detector yunet --detector-model yunet.onnx
     """
+    from edgeface.bundle import refuse_other_files
     from edgeface.calibrate import calibrate_on_data, calibrate_on_pairs
     from edgeface.detector import open_detector
     from edgeface.embedder import Recognizer
@@ -61,6 +64,10 @@ def calibrate(
         require_png(figure, "figure")
         from edgeface.score_figure import write_figure
     recognizer = Recognizer(bundle, threads, runtime)
+    if not dry_run:
+        refuse_other_files(bundle)
+        if figure is not None and bundle.resolve() in figure.resolve().parents:
+            raise UsageError(f"{figure}: a bundle holds its own files only; write the figure beside it")
     progress = progress_line(quiet)
     finder = open_detector(detector or ("cascade" if data.is_file() else "none"), detector_model)
     if data.is_file():
@@ -72,7 +79,7 @@ def calibrate(
         note(f"wrote {figure}", quiet=quiet)
     lost = _lost(recognizer.bundle.thresholds, result, dry_run)
     result = replace(result, warnings=(*result.warnings, *lost))
-    _store(bundle, result, dry_run, quiet)
+    _store(recognizer.bundle, result, dry_run, quiet)
     if as_json:
         print_json({"bundle": str(bundle), "stored": not dry_run, **result.to_dict()})
     else:
@@ -90,7 +97,7 @@ def _lost(before: Sequence[Threshold], result: Calibration, dry_run: bool) -> li
     return [f"FMR {rates} {verb} stated any more (it rested on {told}); give more people"]
 
 
-def _store(bundle: Path, result: Calibration, dry_run: bool, quiet: bool) -> None:
+def _store(bundle: Bundle, result: Calibration, dry_run: bool, quiet: bool) -> None:
     from edgeface.bundle import store_thresholds
     from edgeface.errors import DataError
     from edgeface.manifest import SIGNATURE_FILE
@@ -100,12 +107,12 @@ def _store(bundle: Path, result: Calibration, dry_run: bool, quiet: bool) -> Non
         raise DataError(f"{pairs} impostor pairs show no FMR of 0.1 or lower, 30 are needed; give more people")
     if dry_run:
         return
-    was_signed = (bundle / SIGNATURE_FILE).exists()
-    store_thresholds(bundle, result.thresholds)
+    was_signed = (bundle.path / SIGNATURE_FILE).exists()
+    store_thresholds(bundle.path, result.thresholds, bundle.model_sha256)
     stored = len(result.thresholds)
-    note(f"stored {stored} threshold{'s' * (stored != 1)} in {bundle}", quiet=quiet)
+    note(f"stored {stored} threshold{'s' * (stored != 1)} in {bundle.path}", quiet=quiet)
     if was_signed:
-        note(f"warning: the signature of {bundle} no longer fits and was removed; sign it again with: edgeface sign")
+        note(f"warning: the signature of {bundle.path} no longer fits and was removed; sign again with: edgeface sign")
 
 
 def _show(result: Calibration, quiet: bool) -> None:

@@ -178,23 +178,24 @@ def import_people(
         edgeface gallery import back-door.gallery people.json --bundle bundles/door
     """
     from edgeface.bundle import open_bundle
-    from edgeface.gallery import Gallery, create_gallery
-    from edgeface.gallery_transfer import import_gallery
+    from edgeface.gallery import Gallery
+    from edgeface.gallery_transfer import import_gallery, import_new_gallery
 
-    new = not gallery.exists()
-    if new:
+    if gallery.exists():
+        with Gallery(gallery, key_file) as opened:
+            done = import_gallery(opened, file, add=add)
+    else:
         if bundle is None:
             raise UsageError(f"{gallery}: is new; say which model with --bundle FOLDER")
         opened_bundle = open_bundle(bundle)
+        new_key = key_file is not None and not key_file.exists()
         make_missing_key(key_file)
-        create_gallery(gallery, opened_bundle, flip=flip, key=key_file).close()
-    try:
-        with Gallery(gallery, key_file) as opened:
-            done = import_gallery(opened, file, add=add)
-    except EdgeFaceError:
-        if new:
-            gallery.unlink()
-        raise
+        try:
+            done = import_new_gallery(gallery, opened_bundle, file, flip=flip, key=key_file)
+        except EdgeFaceError:
+            if new_key:
+                Path(str(key_file)).unlink()
+            raise
     note_repeats(done.repeats, quiet)
     note(f"{_people(done.people)}, {_templates(done.templates)} imported into {gallery}", quiet=quiet)
 

@@ -43,7 +43,7 @@ def index_templates(
             raise UsageError(f"{gallery}: is empty; there is nothing to index")
         if len(exact) <= WORTH_IT:
             note(f"{gallery}: {len(exact)} templates; up to {WORTH_IT:,} exact search does as well, without an index")
-        nearly = build_index(exact)
+        nearly = build_index(opened)
         path = save_index(opened, nearly)
         rng = np.random.default_rng(0)
         rows = exact.matrix[rng.integers(len(exact), size=queries)].astype(np.float32)

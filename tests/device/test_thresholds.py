@@ -50,6 +50,20 @@ def test_thresholds_that_cannot_be_are_refused(bundle: Path, change: dict[str, o
     assert (bundle / "bundle.json").read_bytes() == before
 
 
+def test_only_the_measured_model_gets_them_and_nothing_beside_it_is_lost(bundle: Path, tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="was replaced"):
+        store_thresholds(bundle, [HUNDREDTH], "0" * 64)
+    link = tmp_path / "current"
+    link.symlink_to(bundle)
+    assert store_thresholds(link, [HUNDREDTH], open_bundle(bundle).model_sha256).path == bundle.resolve()
+    assert link.is_symlink()
+    assert open_bundle(bundle).thresholds == (HUNDREDTH,)
+    (bundle / "door.gallery").write_text("people")
+    with pytest.raises(UsageError, match=r"holds other files \(door\.gallery\)"):
+        store_thresholds(bundle, [THOUSANDTH])
+    assert (bundle / "door.gallery").read_text() == "people"
+
+
 def test_a_damaged_bundle_is_not_repaired_by_an_update(bundle: Path) -> None:
     (bundle / "labels.txt").write_text("mallory\n" * 5)
     with pytest.raises(BundleError, match=r"labels\.txt"):

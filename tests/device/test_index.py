@@ -1,0 +1,76 @@
+"""The graph for very large galleries: what it finds, and that it never speaks for another state of the gallery."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgeface.approximate import build_index, load_index, measure_recall, save_index
+from edgeface.bundle import Bundle, open_bundle
+from edgeface.embedder import normalised
+from edgeface.errors import GalleryError
+from edgeface.gallery import create_gallery
+
+
+@pytest.fixture(scope="module")
+def opened(tiny_bundle: Path) -> Bundle:
+    return open_bundle(tiny_bundle)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "door.gallery"
+
+
+def units(count: int, size: int) -> np.ndarray:
+    return normalised(np.random.default_rng(0).normal(size=(count, size)))
+
+
+def test_an_index_finds_nearly_what_exact_search_finds(path: Path, opened: Bundle) -> None:
+    pytest.importorskip("usearch")
+    vectors = units(600, opened.embedding_size)
+    with create_gallery(path, opened) as gallery:
+        gallery.enroll_all([(f"p{n}", vectors[2 * n : 2 * n + 2], ["a", "b"]) for n in range(300)])
+        with pytest.raises(GalleryError, match="no index yet"):
+            load_index(gallery)
+        nearly = build_index(gallery)
+        recall = measure_recall(gallery.templates(), nearly, vectors[:50], k=3)
+        assert recall.at_1 == 1
+        assert recall.at_k > 0.9
+        file = save_index(gallery, nearly)
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        assert [row[0].name for row in gallery.nearest(vectors[4:6], index=load_index(gallery))] == ["p2", "p2"]
+        damaged = bytearray(file.read_bytes())
+        damaged[2000] ^= 1
+        file.write_bytes(damaged)
+        with pytest.raises(GalleryError, match="damaged"):
+            load_index(gallery)
+        save_index(gallery, nearly)
+        loaded = load_index(gallery)
+        gallery.rename("p0", "ann")
+        with pytest.raises(GalleryError, match="has changed"):
+            load_index(gallery)
+        with pytest.raises(GalleryError, match="has changed"):
+            gallery.nearest(vectors[:1], index=loaded)
+        with pytest.raises(GalleryError, match="has changed while"):
+            save_index(gallery, nearly)
+        save_index(gallery, build_index(gallery))
+        gallery.remove("ann")
+        with pytest.raises(GalleryError, match="no index yet"):
+            load_index(gallery)
+
+
+def test_an_index_gives_nobody_rather_than_padding(path: Path, opened: Bundle) -> None:
+    """A person with so many templates, of length over 1, that a search of the graph meets nobody else."""
+    pytest.importorskip("usearch")
+    vectors = units(40, opened.embedding_size)
+    vectors[:, 0] = 100  # nearly the same
+    with create_gallery(path, opened) as gallery:
+        gallery.enroll("ann", normalised(vectors) * np.float32(1.005), ["a"] * 40)
+        gallery.enroll("bob", units(1, opened.embedding_size), ["b"])
+        (row,) = gallery.nearest(normalised(vectors[:1]), 2, index=build_index(gallery))
+        assert [match.name for match in row] == ["ann"]
+        assert 0.99 < row[0].similarity <= 1
