@@ -17,7 +17,7 @@ from edgeface.bench import latency
 from edgeface.bench.document import MEASURED, Row
 from edgeface.bench.settings import Entry, Settings
 from edgeface.bench.workers import WorkerProcess
-from edgeface.errors import EdgeFaceError
+from edgeface.errors import DataError, EdgeFaceError, ImageError
 
 BATCH_ROUNDS = 5
 PIPELINE_RUNS = 50
@@ -202,12 +202,19 @@ def _with_profile(row: Row, entry: Entry, cores: list[int]) -> Row:
 
 @contextlib.contextmanager
 def _photo(settings: Settings) -> Iterator[Path]:
-    """The photo that the pipeline is timed with: the split's first one, or a smooth random one."""
+    """The photo that the pipeline is timed with: the split's first that can be read, or a smooth random one."""
     if settings.data is not None:
+        from edgeface.data.images import read_image
         from edgeface.data.layouts import load_dataset
 
-        yield load_dataset(settings.data).of(settings.split)[0].path
-        return
+        for image in load_dataset(settings.data).of(settings.split):
+            try:
+                read_image(image.path)
+            except ImageError:
+                continue
+            yield image.path
+            return
+        raise DataError(f"{settings.data}: no photo of split {settings.split} can be read")
     import cv2
 
     with tempfile.TemporaryDirectory() as folder:

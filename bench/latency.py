@@ -101,8 +101,8 @@ def summary(times: Sequence[float]) -> dict[str, float]:
 
 
 def round_percentiles(rounds: Sequence[Sequence[float]], percentile: float) -> np.ndarray:
-    """A percentile of each round, milliseconds."""
-    return np.array([np.percentile(times, percentile) for times in rounds])
+    """A percentile of each round, milliseconds, by an estimate that a round's length biases little (5 to 160 times)."""
+    return np.array([np.percentile(times, percentile, method="median_unbiased") for times in rounds])
 
 
 def speed_ratio(first: np.ndarray, other: np.ndarray) -> dict[str, float]:

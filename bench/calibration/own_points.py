@@ -62,6 +62,8 @@ def calibrate(device: Device, measured: Mapping[Path, float], threads: int = 1, 
     """
     if device.backend not in ("cpu", "cortex-m"):
         raise UsageError(f"{device.name}: has no rates to calibrate ({device.backend}); choose a processor")
+    if threads > device.cores:
+        raise UsageError(f"{threads} threads: {device.name} has {device.cores} cores")
     new = [_point(device, path, ms, threads) for path, ms in measured.items()]
     fresh = {(point["model_sha256"], point["threads"]) for point in new}
     path = points_file(device.name)

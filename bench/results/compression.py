@@ -74,7 +74,7 @@ def render(figures: Figures) -> str:
     head = (
         f"1.0-SqNxt-23v5 on people51: {NOT_MEASURED if base is None else f'{100 * base:.2f} %'} top-1 in float32 on "
         f"{figures['images'] or 'its'} validation images. Spread: standard deviation over the seeds of fine-tuning, "
-        "all from one student. fps: median of interleaved rounds, 95 % interval in brackets."
+        "all from one student. fps: median of interleaved rounds, 99 % interval in brackets."
     )
     parts = [f"{name}: {_parts(figures[f'seconds_{key}_parts'])}" for name, key in (("int8", "int8"), ("qat", "qat"))]
     return "\n".join(

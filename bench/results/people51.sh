@@ -34,15 +34,19 @@ for width in 1.0 2.0; do
   train "student-$width-taught" student --width "$width" --teacher "$runs/teacher"
   train "student-$width-plain" student --width "$width"
   quantize "student-$width-taught" float32 "$runs/bundles/$width-float32"
-  quantize "student-$width-taught" int8 "$here/people51-$width-int8"
-  quantize "student-$width-taught" qat "$here/people51-$width-qat" --teacher "$runs/teacher"
+  quantize "student-$width-taught" int8 "$runs/bundles/people51-$width-int8"
+  quantize "student-$width-taught" qat "$runs/bundles/people51-$width-qat" --teacher "$runs/teacher"
 done
 quantize teacher float32 "$runs/bundles/teacher-float32"
 
 edgeface bench "$runs/bundles/teacher-float32" \
-  "$runs/bundles/2.0-float32" "$here/people51-2.0-int8" "$here/people51-2.0-qat" \
-  "$runs/bundles/1.0-float32" "$here/people51-1.0-int8" "$here/people51-1.0-qat" \
+  "$runs/bundles/2.0-float32" "$runs/bundles/people51-2.0-int8" "$runs/bundles/people51-2.0-qat" \
+  "$runs/bundles/1.0-float32" "$runs/bundles/people51-1.0-int8" "$runs/bundles/people51-1.0-qat" \
   --device cpu --data "$data" --out "$here/people51.json" --markdown "$here/people51.md"
 for run in teacher student-2.0-plain student-2.0-taught student-1.0-plain student-1.0-taught; do
   edgeface eval "$runs/$run" "$data" --quiet | sed "s|.*/|- Keras, |"
 done >> "$here/people51.md"
+for name in people51-{1.0,2.0}-{int8,qat}; do
+  rm -rf "${here:?}/$name"
+  cp -r "$runs/bundles/$name" "$here/$name"
+done

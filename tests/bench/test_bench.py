@@ -241,3 +241,15 @@ def test_int8_beside_fp32_tells_what_the_cpu_can_do(make_row: Callable[..., dict
     pair = [{**plain, "per_op": {"by_block": fast}}, {**small, "per_op": {"by_block": slow}}]
     assert "(block stem: 900 us against 300 us; all blocks: +610 us)" in notes.explanations(pair, x86)[0]
     assert notes.explanations([wide, small], x86) == []
+
+
+def test_a_photo_that_cannot_be_read_does_not_cost_the_measurement(tiny_data: Path) -> None:
+    """Photo to label is timed on the first photo that can be read; with none it is said before measuring."""
+    first, *others = sorted((tiny_data / "val").rglob("*.png"))
+    first.write_bytes(b"")
+    with host._photo(Settings(data=tiny_data)) as photo:
+        assert photo == others[0]
+    for path in others:
+        path.write_bytes(b"")
+    with pytest.raises(DataError, match="no photo of split val can be read"), host._photo(Settings(data=tiny_data)):
+        pass

@@ -132,6 +132,13 @@ def test_the_interval_comes_from_the_groups() -> None:
     assert group_interval(np.full(40, 2.0)) == (2, 2, 2)
 
 
+def test_the_number_of_runs_in_a_round_hardly_shifts_the_ratio() -> None:
+    """A slow model has 5 inferences a round, a fast one 125: the same times must give a ratio of 1."""
+    rng = np.random.default_rng(0)
+    few, many = (round_percentiles(rng.lognormal(0, 0.05, (4000, count)), latency.CALM) for count in (5, 125))
+    assert np.median(few) / np.median(many) == pytest.approx(1, abs=0.01)
+
+
 def test_spread_and_round_percentiles() -> None:
     assert round_percentiles([[1, 2, 30], [4, 4]], 50).tolist() == [2, 4]
     assert spread(np.full(20, 3.0)) == 0

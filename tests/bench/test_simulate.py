@@ -157,6 +157,8 @@ def test_points_of_ones_own_move_the_estimate_and_are_kept(models):
     again = calibrate(rpi4, {models / "int8": before.latency_ms, models / "wide": 5.0})
     assert again["points"] == len(own_samples("rpi4")) == 2
     assert calibrate(rpi4, {models / "wide": 5.0}, keep=False)["points"] == 1
+    with pytest.raises(UsageError, match="rpi4 has 4 cores"):
+        calibrate(rpi4, {models / "int8": 6.6}, threads=64)
 
 
 def test_leave_one_out_of_ones_own_points_uses_the_others(models):
