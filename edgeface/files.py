@@ -47,10 +47,11 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def atomic_folder(path: Path) -> Iterator[Path]:
+def atomic_folder(path: Path, mode: int = 0o777) -> Iterator[Path]:
     """Yield a temporary folder beside `path`, which replaces `path` when the block ends without an error.
 
-    On Linux in one step, so that there is a whole folder at `path` whenever the process dies.
+    Its permissions are `mode` as the umask leaves it. On Linux in one step, so that there is a whole folder at `path`
+    whenever the process dies.
     """
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -58,7 +59,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         old = temporary.with_name(temporary.name + "-old")
         try:
             yield temporary
-            os.chmod(temporary, 0o777 & ~_umask())
+            os.chmod(temporary, mode & ~_umask())
             for file in temporary.rglob("*"):
                 if file.is_file():
                     _sync(file)

@@ -72,7 +72,7 @@ def read_pairs(path: Path) -> tuple[Pair, ...]:
         ) from None
     rows = [(number, line.split()) for number, line in enumerate(lines, 1) if line.strip()]
     header = rows[0][1] if rows else []
-    if not (1 <= len(header) <= 2 and all(word.isdigit() and int(word) for word in header)):
+    if not (1 <= len(header) <= 2 and all(word.isdecimal() and int(word) for word in header)):
         raise DataError(f"{path}: the first line should be 'folds pairs', as in LFW's pairs.txt")
     folds, each = (1, int(header[0])) if len(header) == 1 else (int(header[0]), int(header[1]))
     if len(rows) - 1 != folds * each * 2:
@@ -177,7 +177,7 @@ def _pair(path: Path, images: Path, number: int, words: list[str], fold: int, sa
         raise DataError(f"{path}: line {number} should be {form}")
     names = (words[0], words[0]) if same else (words[0], words[2])
     indices = (words[1], words[2]) if same else (words[1], words[3])
-    if not all(index.isdigit() for index in indices) or any("/" in name or name.startswith(".") for name in names):
+    if not all(index.isdecimal() for index in indices) or any("/" in name or name.startswith(".") for name in names):
         raise DataError(f"{path}: line {number} should hold a name and numbers")
     first, second = (images / name / f"{name}_{int(i):04d}.jpg" for name, i in zip(names, indices, strict=True))
     return Pair(first, second, same, fold)

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 GalleryPath = Annotated[Path, typer.Argument(help="The gallery's file.", metavar="GALLERY")]
 Photos = Annotated[list[Path], typer.Argument(help="Photos, or folders of photos.", metavar="PHOTO...")]
 BundlePath = Annotated[
-    Path | None, typer.Option("--bundle", "-b", help="The bundle; by default where the gallery last found it.")
+    Path | None,
+    typer.Option("--bundle", "-b", help="The bundle; by default where it was when the gallery was made or rebuilt."),
 ]
 DetectorName = Annotated[str, typer.Option("--detector", help="cascade, yunet, or none for photos already cropped.")]
 DetectorModel = Annotated[Path | None, typer.Option("--detector-model", help="YuNet's .onnx file, for yunet.")]

@@ -151,6 +151,8 @@ def export_people(
     from edgeface.gallery import Gallery
     from edgeface.gallery_transfer import export_gallery
 
+    if file.exists() and gallery.exists() and file.samefile(gallery):
+        raise UsageError(f"{file} is the gallery itself; choose another name")
     if file.exists() and not force:
         raise UsageError(f"{file} exists already; choose another name, or replace it with --force")
     with Gallery(gallery, key_file) as opened:

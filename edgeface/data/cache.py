@@ -116,7 +116,7 @@ def _build(
     kept: list[int] = []
     bad: list[str] = []
     try:
-        with atomic_folder(folder) as temporary:
+        with atomic_folder(folder, 0o700) as temporary:  # faces, whoever may read the photos
             # Plain writes, not a memory map: a full disk is then an OSError and not a killed process.
             with (temporary / "images.bin").open("wb") as file:
                 for index, sample in enumerate(samples):

@@ -27,6 +27,13 @@ def test_round_trip(faces: Path) -> None:
         assert np.array_equal(image, face_input.prepare(read_image(path)))
 
 
+def test_nobody_else_may_read_the_faces(faces: Path) -> None:
+    dataset = load_dataset(faces)
+    cached_images(dataset, "val", FaceInput(32))
+    (folder,) = cache.cache_root(dataset).iterdir()
+    assert folder.stat().st_mode & 0o777 == 0o700
+
+
 def test_second_use_reads_no_photo(faces: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     dataset = load_dataset(faces)
     first, _, _ = cached_images(dataset, "train", FaceInput(32))

@@ -229,6 +229,11 @@ def test_an_import_makes_a_missing_key_and_without_cryptography_none_is_made(
     assert "ann" in run("gallery", "list", new, "--key-file", key).stdout
 
 
+def test_a_gallery_is_not_replaced_by_its_export(gallery: Path) -> None:
+    assert "is the gallery itself" in run("gallery", "export", gallery, gallery, "--force", code=2).stderr
+    run("gallery", "list", gallery)
+
+
 def test_an_import_that_fails_leaves_no_gallery_and_no_key(place: Path, gallery: Path, tmp_path: Path) -> None:
     pytest.importorskip("cryptography")
     people, new = tmp_path / "people.json", tmp_path / "new" / "door.gallery"

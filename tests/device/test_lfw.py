@@ -42,6 +42,7 @@ def test_pairs_are_read(folder: Path) -> None:
         (TEXT.replace("cid\t1\tbob\t1\n", ""), "3 pairs, its first line promises 4"),
         (TEXT.replace("ann\t1\t2", "ann\t1\tbob\t2"), "line 2 should be 'name i j'"),
         (TEXT.replace("ann\t1\t2", "ann\t1\tx"), "line 2 should hold"),
+        (TEXT.replace("ann\t1\t2", "ann\t1\t\u00b2"), "line 2 should hold"),
         (TEXT.replace("ann\t1\t2", "../ann\t1\t2"), "line 2 should hold"),
         (TEXT.replace("ann\t1\t2", "ann\t1\t7"), "1 photos are missing"),
         ("\udcff", "cannot be read"),
