@@ -11,7 +11,6 @@ import numpy as np
 
 from edgeface.bundle import Bundle
 from edgeface.data.cache import cached_images
-from edgeface.data.dataset import FaceDataset
 from edgeface.data.layouts import load_dataset
 from edgeface.detector import Detector
 from edgeface.embedder import Recognizer
@@ -77,28 +76,31 @@ def calibrate_on_data(
     samples = dataset.of(split)
     if any(sample.identity is None for sample in samples):
         raise DataError(f"{folder}: split {split!r} has photos without a name; calibrate on a labelled split")
+    unreadable: list[str] = []
     if detector is None:
         images, labels, _ = cached_images(dataset, split, recognizer.bundle.face_input, strict=strict)
         embeddings, photos = embed_prepared(recognizer, images, progress), len(images)
     else:
-        embeddings, photos = (
-            embed_photos(recognizer, [sample.path for sample in samples], detector, progress),
-            len(samples),
-        )
+        paths, photos = [sample.path for sample in samples], len(samples)
+        embeddings = embed_photos(recognizer, paths, detector, progress, None if strict else unreadable)
         found = ~np.isnan(embeddings).any(axis=1)
         embeddings, labels = embeddings[found], np.array([sample.identity for sample in samples])[found]
     blocks = None if progress is None else lambda done, total: progress("comparing pairs", done, total)
     counts = count_all_pairs(embeddings, labels, blocks)
-    warnings = _warnings(recognizer.bundle, dataset, split)
+    warnings = _warnings(recognizer.bundle, set(dataset.identities), split, dataset.content_hash())
     return _result(
         counts, f"{folder.resolve().name}, {split}" + (f", {OWN_PEOPLE}" if warnings else ""), photos, detector,
         photos_without_face=photos - len(labels), pairs_left_out=math.comb(photos, 2) - math.comb(len(labels), 2),
-        warnings=warnings,
+        warnings=(*warnings, *_left_out(unreadable, photos)),
     )  # fmt: skip
 
 
 def calibrate_on_pairs(
-    recognizer: Recognizer, path: Path, detector: Detector | None = None, progress: Progress | None = None
+    recognizer: Recognizer,
+    path: Path,
+    detector: Detector | None = None,
+    progress: Progress | None = None,
+    strict: bool = False,
 ) -> Calibration:
     """The pairs of an LFW file; `detector` finds the face, without it each photo is one aligned face.
 
@@ -106,14 +108,19 @@ def calibrate_on_pairs(
     """
     pairs = read_pairs(path)
     photos = photos_of(pairs)
-    embeddings = embed_photos(recognizer, photos, detector, progress)
+    unreadable: list[str] = []
+    embeddings = embed_photos(recognizer, photos, detector, progress, None if strict else unreadable)
     scores = pair_scores(pairs, photos, embeddings)
     known = ~np.isnan(scores)
     counts = ScoreCounts()
     counts.add(scores[known], np.array([pair.same for pair in pairs])[known])
     lost = int(np.isnan(embeddings).any(axis=1).sum())
-    name = f"{path.resolve().parent.name}/{path.name}"
-    return _result(counts, name, len(photos), detector, photos_without_face=lost, pairs_left_out=int((~known).sum()))
+    warnings = _warnings(recognizer.bundle, {photo.parent.name for photo in photos})
+    name = f"{path.resolve().parent.name}/{path.name}" + (f", {OWN_PEOPLE}" if warnings else "")
+    return _result(
+        counts, name, len(photos), detector, photos_without_face=lost, pairs_left_out=int((~known).sum()),
+        warnings=(*warnings, *_left_out(unreadable, len(photos))),
+    )  # fmt: skip
 
 
 def embed_prepared(recognizer: Recognizer, images: np.ndarray, progress: Progress | None = None) -> np.ndarray:
@@ -143,14 +150,17 @@ def _result(
     )  # fmt: skip
 
 
-def _warnings(bundle: Bundle, dataset: FaceDataset, split: str) -> tuple[str, ...]:
+def _warnings(bundle: Bundle, people: set[str], split: str = "", data_hash: str = "") -> list[str]:
     """What makes the rates look better than a stranger at the door will find them."""
-    warnings = []
-    if split == "train" and bundle.source.get("dataset_hash") == dataset.content_hash():
-        warnings.append("the network learnt these very photos: the real error rates are far higher; use --split val")
-    elif set(dataset.identities) & set(bundle.labels):
-        warnings.append("the network was trained on these people: for strangers the real error rates are higher")
-    return tuple(warnings)
+    if split == "train" and bundle.source.get("dataset_hash") == data_hash:
+        return ["the network learnt these very photos: the real error rates are far higher; use --split val"]
+    if people & set(bundle.labels):
+        return ["the network was trained on these people: for strangers the real error rates are higher"]
+    return []
+
+
+def _left_out(unreadable: list[str], photos: int) -> list[str]:
+    return [f"left out {len(unreadable)} of {photos} photos; first: {unreadable[0]}"] if unreadable else []
 
 
 def _points(curve: Curve) -> list[dict[str, float]]:

@@ -10,22 +10,33 @@ import numpy as np
 from edgeface.data.images import read_image
 from edgeface.detector import Detector, align, central_face, find_faces
 from edgeface.embedder import Recognizer
+from edgeface.errors import ImageError
 from edgeface.verification import normalised
 
 Progress = Callable[[str, int, int], None]
 
 
 def embed_photos(
-    recognizer: Recognizer, photos: Sequence[Path], detector: Detector | None, progress: Progress | None = None
+    recognizer: Recognizer,
+    photos: Sequence[Path],
+    detector: Detector | None,
+    progress: Progress | None = None,
+    unreadable: list[str] | None = None,
 ) -> np.ndarray:
     """Embeddings of length 1, float32 (N, E), of the face in the middle of each photo; NaN rows where there is none.
 
-    Without a detector each photo is taken for one aligned face. One photo is in memory at a time. Raises ImageError
-    for a photo that cannot be read.
+    Without a detector each photo is taken for one aligned face. One photo is in memory at a time. A photo that cannot
+    be read raises ImageError, or where a list is given goes into `unreadable`, as a sentence, and gets a NaN row.
     """
     rows = np.full((len(photos), recognizer.bundle.embedding_size), np.nan, np.float32)
     for number, path in enumerate(photos):
-        prepared = _face(recognizer, path, detector)
+        try:
+            prepared = _face(recognizer, path, detector)
+        except ImageError as error:
+            if unreadable is None:
+                raise
+            unreadable.append(str(error))
+            prepared = None
         if prepared is not None:
             rows[number] = normalised(recognizer.embed([prepared], prepared=True))[0]
         if progress is not None:

@@ -40,11 +40,17 @@ class Threshold:
         """Whether the pairs are of people the network was trained on, whom it tells apart better than strangers."""
         return self.data.endswith(OWN_PEOPLE)
 
-    def doubts(self, detector: str) -> list[str]:
-        """Why the rate is not the one to expect of strangers whose faces `detector` finds."""
+    def doubts(self, detector: str, *, flip: bool = False, average: bool = False) -> list[str]:
+        """Why the rate is not the one to expect of strangers whose faces `detector` finds.
+
+        Rates are of single embeddings; `flip` and `average` say that mirrored ones, or a person's, are averaged.
+        """
         doubts = ["the real rate is higher for strangers"] if self.of_own_people else []
         if self.detector not in ("", detector):
             doubts.append(f"measured with --detector {self.detector}, not {detector}: the real rate may be another")
+        averaged = [name for name, used in (("--flip", flip), ("averaged templates", average)) if used]
+        if averaged:
+            doubts.append(f"measured without {' and '.join(averaged)}: the real rate may be another")
         return doubts
 
     def line(self) -> str:

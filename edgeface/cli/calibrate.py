@@ -71,7 +71,7 @@ def calibrate(
     progress = progress_line(quiet)
     finder = open_detector(detector or ("cascade" if data.is_file() else "none"), detector_model)
     if data.is_file():
-        result = calibrate_on_pairs(recognizer, data, finder, progress)
+        result = calibrate_on_pairs(recognizer, data, finder, progress, strict)
     else:
         result = calibrate_on_data(recognizer, data, split, detector=finder, strict=strict, progress=progress)
     if figure is not None:

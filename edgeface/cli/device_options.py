@@ -102,7 +102,15 @@ def note_repeats(repeats: int, quiet: bool) -> None:
         note(f"left out {what} there already", quiet=quiet)
 
 
-def threshold_in_force(bundle: Bundle, fmr: float, threshold: float | None, detector: str) -> tuple[float, str]:
+def threshold_in_force(
+    bundle: Bundle,
+    fmr: float,
+    threshold: float | None,
+    detector: str,
+    *,
+    flip: bool = False,
+    average: bool = False,
+) -> tuple[float, str]:
     """The cosine from which two faces are one person, and a line that says where it comes from, and what to doubt.
 
     Raises UsageError when the bundle has no threshold for that FMR and none is given.
@@ -115,4 +123,5 @@ def threshold_in_force(bundle: Bundle, fmr: float, threshold: float | None, dete
             "or give --threshold COSINE"
         )
     measured = bundle.threshold(fmr)
-    return measured.threshold, "; ".join([f"threshold {measured.line()}", *measured.doubts(detector)])
+    doubts = measured.doubts(detector, flip=flip, average=average)
+    return measured.threshold, "; ".join([f"threshold {measured.line()}", *doubts])

@@ -62,7 +62,7 @@ def identify(
     """Name the people in photos, or say 'unknown' for whoever is not in the gallery.
 
     The threshold is the one that the bundle's calibration found for --fmr, the share of pairs of strangers that match.
-    A stranger is compared with everybody, so in a gallery of N people about N times that share get a name.
+    A stranger is compared with every template, so in a gallery of N templates about N times that share get a name.
 
     Examples:
 
@@ -78,10 +78,9 @@ def identify(
     paths = photo_paths(photos)
     with Gallery(gallery, key_file) as opened:
         chosen = gallery_bundle(opened, bundle)
-        limit, line = threshold_in_force(chosen, fmr, threshold, detector)
+        limit, line = threshold_in_force(chosen, fmr, threshold, detector, flip=opened.info.flip, average=average)
         reader = open_reader(chosen, detector, detector_model, quality, threads, runtime, opened.info.flip)
-        people = _people(opened, average)
-        note(f"{line}; {people} {'person' if people == 1 else 'people'} in {gallery}", quiet=quiet)
+        note(f"{line}; {_templates(opened, average)} in {gallery}", quiet=quiet)
         look = partial(
             identify_faces,
             reader,
@@ -101,13 +100,14 @@ def identify(
         note(f"warning: {bad} of {len(paths)} photos could not be used")
 
 
-def _people(gallery: Gallery, average: bool) -> int:
-    """How many people there are to compare with. Raises UsageError when there is nobody."""
-    people = len(gallery.templates(average=average).people)
-    if not people:
+def _templates(gallery: Gallery, average: bool) -> str:
+    """How many templates there are to compare with, of how many people. Raises UsageError when there is none."""
+    templates = gallery.templates(average=average)
+    if not len(templates):
         path = gallery.path
         raise UsageError(f"{path}: is empty; enrol somebody with: edgeface enroll {path} --name NAME PHOTO...")
-    return people
+    count, people = len(templates), len(templates.people)
+    return f"{count} template{'s' * (count != 1)} of {people} {'person' if people == 1 else 'people'}"
 
 
 def _index(gallery: Gallery) -> ApproximateTemplates:
@@ -179,7 +179,7 @@ def verify(
     from edgeface.errors import GateFailed
 
     reader = open_reader(bundle, detector, detector_model, quality, threads, runtime, flip)
-    limit, line = threshold_in_force(reader.bundle, fmr, threshold, detector)
+    limit, line = threshold_in_force(reader.bundle, fmr, threshold, detector, flip=flip)
     note(line, quiet=quiet)
     similarity = reader.similarity(first, second)
     same = similarity >= limit

@@ -83,7 +83,7 @@ def watch(
 
     with Gallery(gallery, key_file) as opened, _stoppable():
         chosen = gallery_bundle(opened, bundle)
-        limit, line = threshold_in_force(chosen, fmr, threshold, detector)
+        limit, line = threshold_in_force(chosen, fmr, threshold, detector, flip=opened.info.flip, average=average)
         reader = open_reader(chosen, detector, detector_model, quality, threads, runtime, opened.info.flip)
         if not len(opened.templates(average=average)):
             raise GalleryError(

@@ -117,6 +117,12 @@ def test_loose_photos_are_read_with_a_detector(bundle: Path, tmp_path: Path) -> 
     assert answer["photos"] == 13
     assert answer["genuine_pairs"] + answer["impostor_pairs"] == math.comb(13 - lost, 2)
     assert answer["pairs_left_out"] == math.comb(13, 2) - math.comb(13 - lost, 2)
+    (tmp_path / "loose" / "p0" / "wall.png").write_bytes(b"")
+    done = run("calibrate", bundle, tmp_path / "loose", "--detector", "cascade", "--dry-run")
+    assert done.exit_code == 0, done.stderr
+    assert "left out 1 of 13 photos; first: " in done.stderr
+    strict = run("calibrate", bundle, tmp_path / "loose", "--detector", "cascade", "--strict")
+    assert (strict.exit_code, "wall.png" in strict.stderr) == (2, True)
 
 
 def test_bad_input(bundle: Path, strangers: Path, tmp_path: Path) -> None:

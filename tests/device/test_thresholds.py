@@ -102,6 +102,8 @@ def test_what_makes_a_rate_doubtful_is_in_the_line_and_in_doctor(bundle: Path) -
     aligned = replace(THOUSANDTH, detector="none")
     assert line(aligned).endswith("; measured with --detector none, not cascade: the real rate may be another")
     assert line(aligned, "none") == f"threshold {aligned.line()}"
+    averaged = threshold_in_force(open_bundle(bundle), 1e-3, None, "none", flip=True, average=True)[1]
+    assert averaged.endswith("; measured without --flip and averaged templates: the real rate may be another")
     assert check() == ("ok", "for FMR 0.001, by --detector none")
     assert line(replace(THOUSANDTH, data=f"faces, val, {OWN_PEOPLE}")).endswith(
         "; the real rate is higher for strangers"
