@@ -160,17 +160,17 @@ class Gallery:
                 changes.insert("photos", template=template, sha256=hashlib.sha256(sealed).hexdigest(), content=sealed)
         return added
 
-    def remove(self, name: str) -> None:
+    def remove(self, name: str) -> bool:
         """Forget a person: templates and photos are overwritten in the file, and the index, a copy of them, is removed.
 
-        Raises GalleryError for a stranger.
+        False: another process reads, so they stay in the -wal file until the next close. GalleryError for a stranger.
         """
         with self.file.writing() as changes:
             person = self._known(name)
             changes.delete("photos", "template IN (SELECT id FROM templates WHERE person = ?)", (person,))
             changes.delete("templates", "person = ?", (person,))
             changes.delete("people", "id = ?", (person,))
-        self.file.forget()
+        return self.file.forget()
 
     def rename(self, name: str, new: str) -> None:
         """Give a person another name. Raises GalleryError for a stranger, or when the new name is taken."""

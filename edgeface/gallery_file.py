@@ -83,7 +83,10 @@ class GalleryFile:
         run("PRAGMA foreign_keys = ON")
 
     def close(self) -> None:
-        """Close the database; the last one to close it folds the write-ahead log back in."""
+        """Close the database, with the write-ahead log folded back in unless another reads at this moment."""
+        with contextlib.suppress(sqlite3.Error):
+            self.connection.execute("PRAGMA busy_timeout = 0")
+            self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self.connection.close()
 
     @contextlib.contextmanager
@@ -116,18 +119,20 @@ class GalleryFile:
         """Where the graph of `edgeface gallery index` lies, a copy of the templates."""
         return self.path.with_name(self.path.name + ".usearch")
 
-    def forget(self) -> None:
-        """Leave nothing of deleted or replaced rows: not in the write-ahead log, which is folded back in (unless a
-        reader holds it), and not in the index, which is overwritten and removed. Raises StorageError.
+    def forget(self) -> bool:
+        """Leave nothing of deleted or replaced rows: not in the write-ahead log, which is folded back in, and not in
+        the index, which is overwritten and removed. Returns False when a reader held the log. Raises StorageError.
         """
+        busy = 1
         with contextlib.suppress(sqlite3.Error):
-            self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            busy = self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
         with storage_errors(self.index_path), contextlib.suppress(FileNotFoundError):
             with self.index_path.open("r+b") as file:
                 file.write(bytes(os.fstat(file.fileno()).st_size))
                 file.flush()
                 os.fsync(file.fileno())
             self.index_path.unlink()
+        return not busy
 
     def hashes(self, *tables: str) -> int:
         """The sum of the hashes of all rows of these tables. Use within `reading`."""

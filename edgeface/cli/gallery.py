@@ -107,7 +107,9 @@ def remove(
 
     with Gallery(gallery, key_file) as opened:
         for name in names:
-            opened.remove(name)
+            if not opened.remove(name):
+                log = f"{gallery}-wal"
+                note(f"warning: {log} holds {name} while another process reads, until the gallery is next closed")
             note(f"{name}: removed", quiet=quiet)
 
 

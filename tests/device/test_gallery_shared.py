@@ -162,3 +162,29 @@ def test_exact_repeats_of_a_person_are_left_out(gallery: Gallery, opened: Bundle
     assert (done.people, done.templates, done.repeats) == (3, 0, 4)
     assert sum(person.templates for person in gallery.people()) == 4
     assert gallery.count("nobody") == 0
+
+
+def test_a_template_removed_while_somebody_reads_is_gone_after_the_next_close(tmp_path: Path, opened: Bundle) -> None:
+    """Readers keep the write-ahead log, and the template in it; the next command that closes the gallery folds it."""
+    path = tmp_path / "wal.gallery"
+    vectors = np.eye(opened.embedding_size, dtype=np.float32)[:2]
+    needle = np.linspace(0.01, 0.2, opened.embedding_size, dtype=np.float32)
+    needle /= np.linalg.norm(needle)
+
+    def holders() -> list[str]:
+        return [
+            file.name for file in tmp_path.glob("wal.gallery*") if needle.astype("<f2").tobytes() in file.read_bytes()
+        ]
+
+    with create_gallery(path, opened) as gallery, Gallery(path) as watching:
+        gallery.enroll("ann", needle[None], ["a"])
+        gallery.enroll("bob", vectors[:1], ["b"])
+        watching.nearest(vectors)
+        gallery.file.connection.execute("PRAGMA busy_timeout = 0")
+        with watching.file.reading():
+            watching.file.connection.execute("SELECT COUNT(*) FROM templates").fetchone()
+            assert not gallery.remove("ann")
+            assert holders()
+        Gallery(path).close()
+        assert holders() == []
+        assert gallery.remove("bob")
