@@ -11,7 +11,7 @@ from typing import Any
 
 import tf_keras
 
-from edgeface.bundle import is_bundle
+from edgeface.bundle import refuse_other_files
 from edgeface.compress import bundling, calibration, qat_run
 from edgeface.compress.audit import audit
 from edgeface.compress.export import INTEGER_MODES, check_options, to_tflite
@@ -228,8 +228,7 @@ def _check_trained(request: Request, run: Run) -> None:
 
 def check_out(out: Path) -> None:
     """Refuse, before minutes are spent, a folder that the bundle cannot be written to."""
-    if out.exists() and not is_bundle(out) and not (out.is_dir() and not any(out.iterdir())):
-        raise UsageError(f"{out} exists and is not a bundle; choose another folder with --out")
+    refuse_other_files(out)
     with storage_errors(out):
         out.parent.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent).cleanup()

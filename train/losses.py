@@ -58,9 +58,12 @@ def center_loss(embedding: tf.Tensor, labels: tf.Tensor, centers: tf.Variable) -
 def moved_centers(embedding: tf.Tensor, labels: tf.Tensor, centers: tf.Variable, replicas: int = 1) -> tf.Tensor:
     """The centers after a step, each moved by 1 - alpha = 0.05 towards every one of its samples (FaceNet's rule).
 
-    Of `replicas` that each see a part of the batch, the mean is the same as of one that sees the whole.
+    Of `replicas` that each see a part of the batch, the mean is the same as of one that sees the whole. A center never
+    goes past the mean of its samples: over 40 of one person in a batch would throw it further out at each step.
     """
-    difference = replicas * (1 - CENTER_ALPHA) * (tf.gather(centers, labels) - tf.stop_gradient(embedding))
+    own = tf.reduce_sum(tf.cast(labels[:, None] == labels[None, :], tf.float32), axis=1, keepdims=True)
+    share = tf.minimum(replicas * (1 - CENTER_ALPHA), 1 / own)
+    difference = share * (tf.gather(centers, labels) - tf.stop_gradient(embedding))
     return tf.tensor_scatter_nd_sub(tf.convert_to_tensor(centers), labels[:, None], difference)
 
 

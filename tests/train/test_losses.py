@@ -35,6 +35,12 @@ def test_center_loss_is_the_mean_squared_distance_to_the_own_center():
     assert float(value) == pytest.approx((1 + 4 + 0 + 4) / 4)
 
 
+def test_a_center_never_goes_past_the_mean_of_many_samples():
+    centers = tf.Variable([[10.0, 0.0]])
+    moved = losses.moved_centers(tf.ones((50, 2)), tf.zeros(50, tf.int32), centers)
+    np.testing.assert_allclose(moved, [[1.0, 1.0]], atol=1e-5)
+
+
 def test_centers_move_by_a_twentieth_towards_each_of_their_samples():
     centers = tf.Variable([[0.0, 0.0], [1.0, 1.0], [5.0, 5.0]])
     moved = losses.moved_centers(tf.constant([[1.0, 2.0], [3.0, 0.0], [1.0, 3.0]]), tf.constant([0, 0, 1]), centers)
