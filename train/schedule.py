@@ -13,12 +13,14 @@ def learning_rate(recipe: Recipe, stage: Stage, step: int, stage_steps: int, ste
     The exponential schedule counts steps over all stages, as the reference does; cosine falls to 0 in each stage.
     """
     rate = stage.learning_rate
+    if recipe.schedule == "exponential":  # decayed first, so that the warm-up ends where the schedule is
+        rate *= recipe.decay_rate ** ((steps_before + step) // recipe.decay_steps)
     if step < recipe.warmup_steps:
         return rate * (step + 1) / recipe.warmup_steps
     if recipe.schedule == "cosine":
         length = max(1, stage_steps - recipe.warmup_steps)
         return rate * 0.5 * (1 + math.cos(math.pi * (step - recipe.warmup_steps) / length))
-    return rate * recipe.decay_rate ** ((steps_before + step) // recipe.decay_steps)
+    return rate
 
 
 def batch_norm_momentum(recipe: Recipe, steps_per_epoch: int) -> float:

@@ -150,7 +150,7 @@ def test_refuses_a_dataset_that_is_gone(student_run, tmp_path):
 def test_refuses_a_folder_that_is_something_else(student_run, tmp_path):
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "me.jpg").touch()
-    with pytest.raises(UsageError, match="exists and holds other files .*; choose another folder"):
+    with pytest.raises(UsageError, match=r"exists and holds other files .*; choose another folder"):
         quantize(Request(student_run, out=tmp_path / "photos"))
     with pytest.raises(StorageError, match="cannot write"):
         quantize(Request(student_run, out=tmp_path / "photos" / "me.jpg" / "bundle"))

@@ -157,6 +157,8 @@ def test_learning_rate_schedules():
     stage = Stage(epochs=1, learning_rate=1.0)
     exponential = Recipe(decay_rate=0.5, decay_steps=10)
     assert [learning_rate(exponential, stage, s, 40, 5) for s in (0, 4, 5, 15)] == [1.0, 1.0, 0.5, 0.25]
+    warming = Recipe(decay_rate=0.5, decay_steps=10, warmup_steps=2)
+    assert [learning_rate(warming, stage, s, 40, 10) for s in (0, 1, 2)] == [0.25, 0.5, 0.5]
     cosine = Recipe(schedule="cosine", warmup_steps=4)
     assert learning_rate(cosine, stage, 0, 24, 0) == 0.25
     assert learning_rate(cosine, stage, 14, 24, 0) == pytest.approx(0.5)
