@@ -114,10 +114,14 @@ def save_index(gallery: Gallery, nearly: ApproximateTemplates) -> Path:
     Raises GalleryError for an encrypted gallery, and when the gallery has changed since the graph was built.
     """
     check_open(gallery)
+    changed = GalleryError(f"{gallery.path}: has changed while its index was built; build it again")
     if nearly.state != gallery.file.state():
-        raise GalleryError(f"{gallery.path}: has changed while its index was built; build it again")
+        raise changed
     graph = bytes(nearly.graph.save())
     write_private(index_path(gallery), _header(nearly.state, graph) + graph)
+    if nearly.state != gallery.file.state():  # somebody removed since the first look would be in it
+        gallery.file.forget()
+        raise changed
     return index_path(gallery)
 
 

@@ -291,10 +291,7 @@ def create_gallery(
     Raises GalleryError when there is a file already.
     """
     check = "" if key is None else Key(Path(key)).check_value()
-    create_file(
-        Path(path),
-        new_meta(bundle, flip=flip, keep_photos=keep_photos, key_check=check),
-    )
+    create_file(Path(path), new_meta(bundle, flip=flip, keep_photos=keep_photos, key_check=check))
     return Gallery(path, key)
 
 

@@ -18,7 +18,7 @@ UNKNOWN = "unknown"
 
 @dataclass(frozen=True)
 class Info:
-    """What a gallery's templates belong to, and how they are kept. `bundle` is where the bundle was last."""
+    """What a gallery's templates belong to, and how they are kept. `bundle` is where it was when they were made."""
 
     model_sha256: str
     face_input: dict[str, Any]

@@ -15,15 +15,17 @@ import numpy as np
 
 from edgeface.bundle import Bundle
 from edgeface.data.images import decode_image
-from edgeface.errors import FaceError, GalleryError
+from edgeface.errors import FaceError, GalleryError, StorageError
 from edgeface.face_reader import FaceReader
 from edgeface.files import storage_errors
 from edgeface.gallery import Gallery, create_gallery
 from edgeface.gallery_file import place, write_private
-from edgeface.gallery_info import checked_name, model_meta
+from edgeface.gallery_info import checked_name, contract, model_meta
 
 FORMAT = "edgeface-gallery-export"
 _LARGEST = 2 << 30
+People = list[tuple[str, np.ndarray, list[str]]]
+"""Name, vectors float32 (N, E) and where they came from, as `Gallery.enroll_all` takes them."""
 
 
 @dataclass(frozen=True)
@@ -54,10 +56,7 @@ def export_gallery(gallery: Gallery, path: str | Path) -> Transfer:
     document: dict[str, Any] = {
         "format": FORMAT,
         "version": 1,
-        "model_sha256": gallery.info.model_sha256,
-        "input": gallery.info.face_input,
-        "embedding_size": gallery.info.embedding_size,
-        "flip": gallery.info.flip,
+        **_origin(gallery),
         "people": [{"name": name, "templates": templates} for name, templates in people.items()],
     }
     document["checksum"] = _checksum(document)
@@ -65,18 +64,32 @@ def export_gallery(gallery: Gallery, path: str | Path) -> Transfer:
     return Transfer(len(people), sum(map(len, people.values())))
 
 
+def read_people(path: str | Path, bundle: Bundle, *, flip: bool = False) -> People:
+    """Everyone of an exported file, for a new gallery of a bundle's model. Raises GalleryError as `import_gallery`."""
+    origin = {
+        "model_sha256": bundle.model_sha256,
+        "input": contract(bundle),
+        "embedding_size": bundle.embedding_size,
+        "flip": flip,
+    }
+    return _read_people(Path(path), origin)
+
+
 def import_new_gallery(
-    path: Path, bundle: Bundle, exported: str | Path, *, flip: bool = False, key: str | Path | None = None
+    path: Path, bundle: Bundle, people: People, *, flip: bool = False, key: str | Path | None = None
 ) -> Transfer:
-    """A new gallery of an exported file's people, at `path` only when all are in it. Raises GalleryError as
-    `import_gallery` does, and when there is a file meanwhile.
+    """A new gallery of the people of `read_people`, at `path` only when all are in it.
+
+    Raises GalleryError, and leaves it alone, when there is a file of that name.
     """
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as folder:
             new = Path(folder) / path.name
             with create_gallery(new, bundle, flip=flip, key=key) as gallery:
-                done = import_gallery(gallery, exported)
+                done = _enroll(gallery, people)
+                if not gallery.file.forget():  # they are still in its log, which stays behind
+                    raise StorageError(f"cannot write {path}: free some space or choose another folder")
             place(str(new), path)
     return done
 
@@ -86,18 +99,23 @@ def import_gallery(gallery: Gallery, path: str | Path, *, add: bool = False) -> 
 
     A name that is there already is refused, unless `add`.
     """
-    document = _read_export(Path(path))
-    for key in ("model_sha256", "embedding_size", "flip"):
-        if document.get(key) != getattr(gallery.info, key):
-            raise GalleryError(f"{path}: its {key} is not the gallery's; export from a gallery of the same model")
-    if document.get("input") != gallery.info.face_input:
-        raise GalleryError(f"{path}: its input contract is not the gallery's; export from a gallery of the same model")
-    try:
-        people = [_person(entry, gallery.info.embedding_size, Path(path)) for entry in document["people"]]
-    except (KeyError, TypeError, AttributeError):
-        raise GalleryError(f"{path}: is not a whole gallery export; export it again") from None
+    return _enroll(gallery, _read_people(Path(path), _origin(gallery)), add=add)
+
+
+def _enroll(gallery: Gallery, people: People, *, add: bool = False) -> Transfer:
     added = gallery.enroll_all(people, add=add)
     return Transfer(len(people), added, sum(len(vectors) for _, vectors, _ in people) - added)
+
+
+def _origin(gallery: Gallery) -> dict[str, Any]:
+    """What an exported file says of the model that its templates are of."""
+    info = gallery.info
+    return {
+        "model_sha256": info.model_sha256,
+        "input": info.face_input,
+        "embedding_size": info.embedding_size,
+        "flip": info.flip,
+    }
 
 
 def rebuild(gallery: Gallery, reader: FaceReader, progress: Callable[[int, int], None] | None = None) -> Transfer:
@@ -151,8 +169,26 @@ def _kept_photos(gallery: Gallery) -> list[tuple[int, int, str, bytes]]:
     return [(template, person, name, content) for template, person, name, _, content in rows]
 
 
+def _read_people(path: Path, origin: dict[str, Any]) -> People:
+    document = _read_export(path)
+    for key, value in origin.items():
+        if document.get(key) != value:
+            raise GalleryError(f"{path}: its {key} is not the gallery's; export from a gallery of the same model")
+    try:
+        people = [_person(entry) for entry in document["people"]]
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise GalleryError(_damaged(path)) from None
+    size = origin["embedding_size"]
+    if any(vectors.shape[1] != size for _, vectors, _ in people):
+        raise GalleryError(f"{path}: its vectors are not of {size} numbers; export it again")
+    return people
+
+
+def _damaged(path: Path) -> str:
+    return f"{path}: is not a whole gallery export; export it again"
+
+
 def _read_export(path: Path) -> dict[str, Any]:
-    damaged = f"{path}: is not a whole gallery export; export it again"
     try:
         if path.stat().st_size > _LARGEST:
             raise GalleryError(f"{path}: over {_LARGEST >> 30} GB; export fewer people")
@@ -160,24 +196,18 @@ def _read_export(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise GalleryError(f"{path}: cannot be read ({error.strerror}); name an exported file") from None
     except (ValueError, RecursionError):
-        raise GalleryError(damaged) from None
+        raise GalleryError(_damaged(path)) from None
     if not isinstance(document, dict) or document.get("format") != FORMAT or document.get("version") != 1:
-        raise GalleryError(damaged)
-    if document.get("checksum") != _checksum(document):
-        raise GalleryError(damaged)
+        raise GalleryError(_damaged(path))
+    if document.get("checksum") != _checksum(document) or not isinstance(document.get("people"), list):
+        raise GalleryError(_damaged(path))
     return document
 
 
-def _person(entry: dict[str, Any], size: int, path: Path) -> tuple[str, np.ndarray, list[str]]:
-    try:
-        vectors = np.stack([np.frombuffer(base64.b64decode(one["vector"]), "<f2") for one in entry["templates"]])
-        sources = [str(one["source"]) for one in entry["templates"]]
-        name = checked_name(entry["name"])
-    except (KeyError, TypeError, ValueError):
-        raise GalleryError(f"{path}: is not a whole gallery export; export it again") from None
-    if vectors.shape[1] != size:
-        raise GalleryError(f"{path}: its vectors are not of {size} numbers; export it again")
-    return name, vectors.astype(np.float32), sources
+def _person(entry: dict[str, Any]) -> tuple[str, np.ndarray, list[str]]:
+    vectors = np.stack([np.frombuffer(base64.b64decode(one["vector"]), "<f2") for one in entry["templates"]])
+    sources = [str(one["source"]) for one in entry["templates"]]
+    return checked_name(entry["name"]), vectors.astype(np.float32), sources
 
 
 def _checksum(document: dict[str, Any]) -> str:

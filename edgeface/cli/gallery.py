@@ -24,7 +24,7 @@ from edgeface.cli.device_options import (
     note_repeats,
     open_reader,
 )
-from edgeface.errors import EdgeFaceError, UsageError
+from edgeface.errors import UsageError
 
 app = typer.Typer(
     help="List, remove, rename, export, import and rebuild the people a device knows.", no_args_is_help=True
@@ -183,7 +183,7 @@ def import_people(
     """
     from edgeface.bundle import open_bundle
     from edgeface.gallery import Gallery
-    from edgeface.gallery_transfer import import_gallery, import_new_gallery
+    from edgeface.gallery_transfer import import_gallery, import_new_gallery, read_people
 
     if gallery.exists():
         with Gallery(gallery, key_file) as opened:
@@ -192,14 +192,9 @@ def import_people(
         if bundle is None:
             raise UsageError(f"{gallery}: is new; say which model with --bundle FOLDER")
         opened_bundle = open_bundle(bundle)
-        new_key = key_file is not None and not key_file.exists()
+        people = read_people(file, opened_bundle, flip=flip)  # before there is a key, which others may use at once
         make_missing_key(key_file)
-        try:
-            done = import_new_gallery(gallery, opened_bundle, file, flip=flip, key=key_file)
-        except EdgeFaceError:
-            if new_key:
-                Path(str(key_file)).unlink()
-            raise
+        done = import_new_gallery(gallery, opened_bundle, people, flip=flip, key=key_file)
     note_repeats(done.repeats, quiet)
     note(f"{_people(done.people)}, {_templates(done.templates)} imported into {gallery}", quiet=quiet)
 

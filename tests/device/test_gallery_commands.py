@@ -229,22 +229,6 @@ def test_an_import_makes_a_missing_key_and_without_cryptography_none_is_made(
     assert "ann" in run("gallery", "list", new, "--key-file", key).stdout
 
 
-def test_a_gallery_is_not_replaced_by_its_export(gallery: Path) -> None:
-    assert "is the gallery itself" in run("gallery", "export", gallery, gallery, "--force", code=2).stderr
-    run("gallery", "list", gallery)
-
-
-def test_an_import_that_fails_leaves_no_gallery_and_no_key(place: Path, gallery: Path, tmp_path: Path) -> None:
-    pytest.importorskip("cryptography")
-    people, new = tmp_path / "people.json", tmp_path / "new" / "door.gallery"
-    run("gallery", "export", gallery, people)
-    people.write_text(people.read_text()[:-20])
-    key = tmp_path / "new.key"
-    run("gallery", "import", new, people, "--bundle", place / "bundle", "--key-file", key, code=2)
-    assert not key.exists()
-    assert list(new.parent.iterdir()) == []
-
-
 def test_the_same_photo_twice_is_one_template(place: Path, gallery: Path, tmp_path: Path) -> None:
     done = run("enroll", gallery, place / "bob.png", place / "ann.png", place / "bob.png", "--name", "ann", "--add")
     assert done.stdout == "ann: 1 template enrolled, 2 in all\n"

@@ -18,6 +18,7 @@ from edgeface.bundle import Bundle, open_bundle
 from edgeface.errors import GalleryError, StorageError
 from edgeface.gallery import Gallery, create_gallery
 from edgeface.gallery_transfer import export_gallery, import_gallery, rebuild
+from edgeface.search import Templates
 
 PHOTO = cv2.imencode(".png", np.zeros((32, 32, 3), np.uint8))[1].tobytes()
 
@@ -162,6 +163,22 @@ def test_exact_repeats_of_a_person_are_left_out(gallery: Gallery, opened: Bundle
     assert (done.people, done.templates, done.repeats) == (3, 0, 4)
     assert sum(person.templates for person in gallery.people()) == 4
     assert gallery.count("nobody") == 0
+
+
+def test_nobody_is_named_who_was_removed_after_the_search(
+    gallery: Gallery, opened: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    search = Templates.search
+
+    def then_removed(templates: Templates, vectors: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        found = search(templates, vectors, k)
+        with Gallery(gallery.path) as second:
+            second.remove("ann")
+        return found
+
+    monkeypatch.setattr(Templates, "search", then_removed)
+    (row,) = gallery.nearest(axis(opened, 0), 2)
+    assert [match.name for match in row] == ["bob"]
 
 
 def test_a_template_removed_while_somebody_reads_is_gone_after_the_next_close(tmp_path: Path, opened: Bundle) -> None:

@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edgeface import approximate
 from edgeface.approximate import build_index, load_index, measure_recall, save_index
 from edgeface.bundle import Bundle, open_bundle
 from edgeface.embedder import normalised
 from edgeface.errors import GalleryError
-from edgeface.gallery import create_gallery
+from edgeface.gallery import Gallery, create_gallery
 
 
 @pytest.fixture(scope="module")
@@ -74,3 +75,41 @@ def test_an_index_gives_nobody_rather_than_padding(path: Path, opened: Bundle) -
         (row,) = gallery.nearest(normalised(vectors[:1]), 2, index=build_index(gallery))
         assert [match.name for match in row] == ["ann"]
         assert 0.99 < row[0].similarity <= 1
+
+
+def test_somebody_removed_between_two_steps_is_in_no_index(
+    path: Path, opened: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before the templates are read, to build or to load, and after `save_index` has looked at the state."""
+    pytest.importorskip("usearch")
+    vectors = units(8, opened.embedding_size)
+    with create_gallery(path, opened) as gallery:
+        gallery.enroll_all([(f"p{n}", vectors[n : n + 1], ["a"]) for n in range(8)])
+
+        def removed_before(owner: object, function: str, name: str, *, index: bytes = b"") -> None:
+            """Have another process remove somebody just before the next call, and leave `index` where it was."""
+            original = getattr(owner, function)
+
+            def late(*arguments: object) -> object:
+                monkeypatch.setattr(owner, function, original)
+                with Gallery(path) as other:
+                    other.remove(name)
+                if index:
+                    gallery.file.index_path.write_bytes(index)
+                return original(*arguments)
+
+            monkeypatch.setattr(owner, function, late)
+
+        removed_before(gallery, "templates", "p0")
+        nearly = build_index(gallery)
+        with pytest.raises(GalleryError, match="has changed while"):
+            save_index(gallery, nearly)
+        nearly = build_index(gallery)
+        removed_before(approximate, "write_private", "p1")
+        with pytest.raises(GalleryError, match="has changed while"):
+            save_index(gallery, nearly)
+        assert not gallery.file.index_path.exists()
+        content = save_index(gallery, build_index(gallery)).read_bytes()
+        removed_before(gallery, "templates", "p2", index=content)
+        with pytest.raises(GalleryError, match="has changed since"):
+            load_index(gallery)
