@@ -2,7 +2,8 @@
 
 Lies in `<dataset>/.edgeface-cache`, or in `$XDG_CACHE_HOME/edgeface` where the dataset is read-only, and is keyed by
 the dataset's content, the photos' modification times, the split and the FaceInput, so that it can never be stale.
-Making one removes those beside it that nobody used for a month.
+Only their owner may read the faces. Making one removes those beside it of the same photos as they were, and those
+that nobody used for a month.
 """
 
 from __future__ import annotations
@@ -49,15 +50,17 @@ def cached_images(
     """
     samples = dataset.of(split)
     folder = _folder(dataset, split, samples, face_input, cache_dir)
+    place = hashlib.sha256(json.dumps([str(dataset.root.resolve()), split, face_input.to_dict()]).encode()).hexdigest()
     entry = _open(folder, samples, face_input.size)
     if entry is None:
-        _remove_unused(folder.parent)
-        _build(folder, samples, face_input, progress)
+        _remove_unused(folder.parent, place)
+        _build(folder, samples, face_input, place, progress)
         entry = _open(folder, samples, face_input.size)
         if entry is None:
             raise StorageError(f"{folder}: the image cache cannot be read back; remove it or choose another disk")
     with contextlib.suppress(OSError):
         os.utime(folder)  # when it was last used
+        folder.chmod(0o700)  # those of earlier versions were open to everybody
     images, kept, bad = entry
     if bad and strict:
         raise ImageError(bad[0])
@@ -111,7 +114,11 @@ def _open(folder: Path, samples: tuple[Sample, ...], size: int) -> tuple[np.ndar
 
 
 def _build(
-    folder: Path, samples: tuple[Sample, ...], face_input: FaceInput, progress: Callable[[int, int], None] | None
+    folder: Path,
+    samples: tuple[Sample, ...],
+    face_input: FaceInput,
+    place: str,
+    progress: Callable[[int, int], None] | None,
 ) -> None:
     kept: list[int] = []
     bad: list[str] = []
@@ -129,17 +136,21 @@ def _build(
                         kept.append(index)
                     if progress is not None:
                         progress(index + 1, len(samples))
-            write_json(temporary / "index.json", {"format": _FORMAT, "kept": kept, "bad": bad})
+            write_json(temporary / "index.json", {"format": _FORMAT, "place": place, "kept": kept, "bad": bad})
+            for part in temporary.iterdir():
+                part.chmod(0o600)
     except StorageError:
         # Another process may have put the same cache there in the meantime.
         if _open(folder, samples, face_input.size) is None:
             raise
 
 
-def _remove_unused(root: Path) -> None:
+def _remove_unused(root: Path, place: str) -> None:
+    """Remove what nobody used for a month, and the older state of the dataset, split and input that are `place`."""
     for index in root.glob("*px-*/index.json"):
-        with contextlib.suppress(OSError):
-            if time.time() - index.parent.stat().st_mtime > _UNUSED_SECONDS:
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            old = time.time() - index.parent.stat().st_mtime > _UNUSED_SECONDS
+            if old or json.loads(index.read_text(encoding="utf-8")).get("place") == place:
                 shutil.rmtree(index.parent)
 
 

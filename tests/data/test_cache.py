@@ -32,6 +32,22 @@ def test_nobody_else_may_read_the_faces(faces: Path) -> None:
     cached_images(dataset, "val", FaceInput(32))
     (folder,) = cache.cache_root(dataset).iterdir()
     assert folder.stat().st_mode & 0o777 == 0o700
+    assert {file.stat().st_mode & 0o777 for file in folder.iterdir()} == {0o600}
+    folder.chmod(0o755)  # as earlier versions left it
+    cached_images(dataset, "val", FaceInput(32))
+    assert folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_faces_that_were_removed_go_when_a_new_cache_is_made(faces: Path) -> None:
+    for split, size in (("val", 32), ("val", 40), ("train", 32)):
+        cached_images(load_dataset(faces), split, FaceInput(size))
+    before = {folder.name for folder in cache_root(load_dataset(faces)).iterdir()}
+    next((faces / "val").rglob("*.jpg")).unlink()
+    cached_images(load_dataset(faces), "val", FaceInput(32))
+    after = {folder.name for folder in cache_root(load_dataset(faces)).iterdir()}
+    (gone,) = before - after
+    assert gone.startswith("val-32px-")
+    assert len(after) == 3
 
 
 def test_second_use_reads_no_photo(faces: Path, monkeypatch: pytest.MonkeyPatch) -> None:
