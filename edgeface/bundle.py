@@ -215,7 +215,8 @@ def refuse_other_files(folder: Path) -> None:
     others = sorted(names - {MODEL_FILE, LABELS_FILE, CARD_FILE, SELF_TEST_FILE, MANIFEST_FILE, SIGNATURE_FILE})
     if not folder.is_dir() or others or (names and not is_bundle(folder)):
         what = f"holds other files ({', '.join(others[:3])})" if others else "is not a bundle"
-        raise UsageError(f"{folder} exists and {what}; choose another folder or remove it")
+        fix = "move them out" if others else "remove it"
+        raise UsageError(f"{folder} exists and {what}; choose another folder or {fix}")
 
 
 def _labels_text(labels: Sequence[str]) -> str:

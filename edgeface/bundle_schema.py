@@ -16,7 +16,7 @@ FILES = ("model.tflite", "labels.txt", "MODEL_CARD.md")
 OUTPUTS = {"classify": "logits", "embed": "embedding"}
 """Signature -> its output. Both take `image`."""
 THRESHOLD_FIELDS = {"fmr", "threshold", "fnmr", "impostor_pairs", "genuine_pairs", "data"}
-THRESHOLD_EXTRAS = {"detector"}
+THRESHOLD_EXTRAS = {"detector", "flip"}
 """What bundles of earlier versions lack."""
 SMALLEST_COUNT = 3
 """Rule of three: with N pairs and no error seen the rate may still be 3/N (95 %), so no rate under that is stated."""
@@ -175,6 +175,8 @@ def _thresholds(thresholds: Any) -> None:
         _whole(entry, "genuine_pairs", 1, 1 << 62)
         _text(entry, "data")
         _text({"detector": "", **entry}, "detector")
+        if not isinstance(entry.get("flip", False), bool):
+            raise _Wrong("threshold 'flip' should be true or false")
         if entry["fmr"] * pairs < SMALLEST_COUNT * (1 - 1e-9):
             raise _Wrong(f"threshold 'fmr' {entry['fmr']:g} is under 3/{pairs}")
 

@@ -63,13 +63,14 @@ class Calibration:
 
 def calibrate_on_data(
     recognizer: Recognizer, folder: Path, split: str | None = None, *, detector: Detector | None = None,
-    strict: bool = False, progress: Progress | None = None,
+    strict: bool = False, progress: Progress | None = None, flip: bool = False,
 ) -> Calibration:  # fmt: skip
     """Every pair of photos of one split (by default val, or all where there is no split) of a dataset folder.
 
     The photos are prepared as in training: each shows one aligned face. With a `detector` they are loose photos: the
-    face in the middle is taken, and a photo without one is left out and counted. Raises DataError for fewer than two
-    people, or no person with two photos.
+    face in the middle is taken, and a photo without one is left out and counted. One that cannot be read is left out
+    too, with a warning, or raises ImageError when `strict`. `flip`: see `Recognizer.embed`. Raises DataError for fewer
+    than two people, or no person with two photos.
     """
     dataset = load_dataset(folder)
     split = split or ("val" if "val" in dataset.splits else "all")
@@ -79,17 +80,17 @@ def calibrate_on_data(
     unreadable: list[str] = []
     if detector is None:
         images, labels, _ = cached_images(dataset, split, recognizer.bundle.face_input, strict=strict)
-        embeddings, photos = embed_prepared(recognizer, images, progress), len(images)
+        embeddings, photos = embed_prepared(recognizer, images, progress, flip), len(images)
     else:
         paths, photos = [sample.path for sample in samples], len(samples)
-        embeddings = embed_photos(recognizer, paths, detector, progress, None if strict else unreadable)
+        embeddings = embed_photos(recognizer, paths, detector, progress, None if strict else unreadable, flip)
         found = ~np.isnan(embeddings).any(axis=1)
         embeddings, labels = embeddings[found], np.array([sample.identity for sample in samples])[found]
     blocks = None if progress is None else lambda done, total: progress("comparing pairs", done, total)
     counts = count_all_pairs(embeddings, labels, blocks)
     warnings = _warnings(recognizer.bundle, set(dataset.identities), split, dataset.content_hash())
     return _result(
-        counts, f"{folder.resolve().name}, {split}" + (f", {OWN_PEOPLE}" if warnings else ""), photos, detector,
+        counts, f"{folder.resolve().name}, {split}" + (f", {OWN_PEOPLE}" if warnings else ""), photos, detector, flip,
         photos_without_face=photos - len(labels), pairs_left_out=math.comb(photos, 2) - math.comb(len(labels), 2),
         warnings=(*warnings, *_left_out(unreadable, photos)),
     )  # fmt: skip
@@ -101,15 +102,17 @@ def calibrate_on_pairs(
     detector: Detector | None = None,
     progress: Progress | None = None,
     strict: bool = False,
+    flip: bool = False,
 ) -> Calibration:
     """The pairs of an LFW file; `detector` finds the face, without it each photo is one aligned face.
 
-    Pairs without two faces are left out and counted: a threshold is for faces that were found.
+    Pairs without two faces are left out and counted: a threshold is for faces that were found. A photo that cannot be
+    read is left out too, with a warning, or raises ImageError when `strict`. `flip`: see `Recognizer.embed`.
     """
     pairs = read_pairs(path)
     photos = photos_of(pairs)
     unreadable: list[str] = []
-    embeddings = embed_photos(recognizer, photos, detector, progress, None if strict else unreadable)
+    embeddings = embed_photos(recognizer, photos, detector, progress, None if strict else unreadable, flip)
     scores = pair_scores(pairs, photos, embeddings)
     known = ~np.isnan(scores)
     counts = ScoreCounts()
@@ -118,28 +121,31 @@ def calibrate_on_pairs(
     warnings = _warnings(recognizer.bundle, {photo.parent.name for photo in photos})
     name = f"{path.resolve().parent.name}/{path.name}" + (f", {OWN_PEOPLE}" if warnings else "")
     return _result(
-        counts, name, len(photos), detector, photos_without_face=lost, pairs_left_out=int((~known).sum()),
+        counts, name, len(photos), detector, flip, photos_without_face=lost, pairs_left_out=int((~known).sum()),
         warnings=(*warnings, *_left_out(unreadable, len(photos))),
     )  # fmt: skip
 
 
-def embed_prepared(recognizer: Recognizer, images: np.ndarray, progress: Progress | None = None) -> np.ndarray:
+def embed_prepared(
+    recognizer: Recognizer, images: np.ndarray, progress: Progress | None = None, flip: bool = False
+) -> np.ndarray:
     """Embeddings (N, E), float32, of prepared uint8 images (N, size, size, 3), with progress."""
     parts = []
     for start in range(0, len(images), _CHUNK):
-        parts.append(recognizer.embed(images[start : start + _CHUNK], prepared=True))
+        parts.append(recognizer.embed(images[start : start + _CHUNK], prepared=True, flip=flip))
         if progress is not None:
             progress("embedding photos", min(start + _CHUNK, len(images)), len(images))
     return np.concatenate(parts)
 
 
 def _result(
-    counts: ScoreCounts, data: str, photos: int, detector: Detector | None, *,
+    counts: ScoreCounts, data: str, photos: int, detector: Detector | None, flip: bool, *,
     photos_without_face: int = 0, pairs_left_out: int = 0, warnings: tuple[str, ...] = (),
 ) -> Calibration:  # fmt: skip
     curve = curve_of(counts)
     thresholds, refused = thresholds_of(curve, data)
-    thresholds = tuple(replace(entry, detector="none" if detector is None else detector.name) for entry in thresholds)
+    finder = "none" if detector is None else detector.name
+    thresholds = tuple(replace(entry, detector=finder, flip=flip) for entry in thresholds)
     if curve.genuine_pairs < FEWEST_GENUINE:
         few = f"only {curve.genuine_pairs} genuine pairs: the FNMR is a guess; give {FEWEST_GENUINE} or more"
         warnings = (*warnings, few)

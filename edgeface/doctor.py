@@ -235,6 +235,8 @@ def _thresholds(thresholds: Any, folder: Path) -> Check:
     text = f"for FMR {', '.join(f'{entry.fmr:g}' for entry in thresholds)}"
     if thresholds[0].detector:
         text += f", by --detector {thresholds[0].detector}"
+    if thresholds[0].flip:
+        text += ", with --flip"
     again = f"edgeface calibrate {folder} DATA"
     if all(entry.fmr != DEFAULT_FMR for entry in thresholds):
         return Check("thresholds", WARN, f"{text}; not for {DEFAULT_FMR:g}, the default of identify", again)

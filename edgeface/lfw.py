@@ -93,6 +93,8 @@ def evaluate_lfw(
     """LFW's protocol on a folder with `pairs.txt`; every photo is embedded once.
 
     `detector` finds the face in the middle of a photo; without it each photo is taken for one aligned face.
+    The protocol is of all its pairs: raises DataError for a photo that is missing, ImageError for one that cannot be
+    read.
     """
     pairs = find_pairs(folder)
     photos = photos_of(pairs)

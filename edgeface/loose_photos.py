@@ -22,11 +22,13 @@ def embed_photos(
     detector: Detector | None,
     progress: Progress | None = None,
     unreadable: list[str] | None = None,
+    flip: bool = False,
 ) -> np.ndarray:
     """Embeddings of length 1, float32 (N, E), of the face in the middle of each photo; NaN rows where there is none.
 
     Without a detector each photo is taken for one aligned face. One photo is in memory at a time. A photo that cannot
     be read raises ImageError, or where a list is given goes into `unreadable`, as a sentence, and gets a NaN row.
+    With `flip`, see `Recognizer.embed`.
     """
     rows = np.full((len(photos), recognizer.bundle.embedding_size), np.nan, np.float32)
     for number, path in enumerate(photos):
@@ -38,7 +40,7 @@ def embed_photos(
             unreadable.append(str(error))
             prepared = None
         if prepared is not None:
-            rows[number] = normalised(recognizer.embed([prepared], prepared=True))[0]
+            rows[number] = normalised(recognizer.embed([prepared], prepared=True, flip=flip))[0]
         if progress is not None:
             progress("embedding photos", number + 1, len(photos))
     return rows

@@ -25,6 +25,7 @@ class Threshold:
 
     On the calibration pairs that accepted at most `fmr` of `impostor_pairs` and refused `fnmr` of `genuine_pairs`.
     `data` names the pairs, `detector` what found the faces ("none" for aligned photos, "" where it was not noted).
+    With `flip` each face's embedding was the mean of its own and its mirror image's.
     """
 
     fmr: float
@@ -34,6 +35,7 @@ class Threshold:
     genuine_pairs: int
     data: str
     detector: str = ""
+    flip: bool = False
 
     @property
     def of_own_people(self) -> bool:
@@ -43,14 +45,17 @@ class Threshold:
     def doubts(self, detector: str, *, flip: bool = False, average: bool = False) -> list[str]:
         """Why the rate is not the one to expect of strangers whose faces `detector` finds.
 
-        Rates are of single embeddings; `flip` and `average` say that mirrored ones, or a person's, are averaged.
+        Rates are of two photos' embeddings; `flip` and `average` say that mirrored ones, or a person's, are averaged.
         """
         doubts = ["the real rate is higher for strangers"] if self.of_own_people else []
         if self.detector not in ("", detector):
             doubts.append(f"measured with --detector {self.detector}, not {detector}: the real rate may be another")
-        averaged = [name for name, used in (("--flip", flip), ("averaged templates", average)) if used]
-        if averaged:
-            doubts.append(f"measured without {' and '.join(averaged)}: the real rate may be another")
+        averaged = (("--flip", flip and not self.flip), ("averaged templates", average))
+        unmeasured = [name for name, used in averaged if used]
+        if unmeasured:
+            doubts.append(f"measured without {' and '.join(unmeasured)}: the real rate may be another")
+        if self.flip and not flip:
+            doubts.append("measured with --flip: the real rate may be another")
         return doubts
 
     def line(self) -> str:

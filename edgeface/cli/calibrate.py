@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -29,6 +30,7 @@ def calibrate(
         typer.Option(help="cascade, yunet or none; by default cascade for a pairs file, none for a dataset."),
     ] = None,
     detector_model: DetectorModel = None,
+    flip: Annotated[bool, typer.Option("--flip", help="For galleries with --flip: average mirror images too.")] = False,
     figure: Annotated[Path | None, typer.Option(help="Write scores, FMR/FNMR and ROC to this PNG file.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Measure only; leave the bundle as it is.")] = False,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads of one inference.")] = 2,
@@ -43,6 +45,7 @@ def calibrate(
     each rate that so many impostor pairs can show (rule of three: none under 3/N). Use people whom the network has
     not seen in training. Pairs share photos, so the rates are a little less certain than 3/N says. A dataset's photos
     are taken for aligned faces; of loose photos, and those of a pairs file, --detector finds the face in the middle.
+    Aligned faces are kept, for their owner alone, in DATA/.edgeface-cache, or ~/.cache/edgeface for read-only data.
     The thresholds that were stored are replaced, also by fewer: those that are lost are warned of, with --dry-run too.
 
     Examples:
@@ -63,17 +66,17 @@ def calibrate(
     if figure is not None:
         require_png(figure, "figure")
         from edgeface.score_figure import write_figure
+
+        if bundle.resolve() in figure.resolve().parents:
+            raise UsageError(f"{figure}: a bundle holds its own files only; write the figure beside it")
     recognizer = Recognizer(bundle, threads, runtime)
     if not dry_run:
         refuse_other_files(bundle)
-        if figure is not None and bundle.resolve() in figure.resolve().parents:
-            raise UsageError(f"{figure}: a bundle holds its own files only; write the figure beside it")
     progress = progress_line(quiet)
     finder = open_detector(detector or ("cascade" if data.is_file() else "none"), detector_model)
-    if data.is_file():
-        result = calibrate_on_pairs(recognizer, data, finder, progress, strict)
-    else:
-        result = calibrate_on_data(recognizer, data, split, detector=finder, strict=strict, progress=progress)
+    pairs, folder = partial(calibrate_on_pairs, recognizer, data), partial(calibrate_on_data, recognizer, data, split)
+    measure = pairs if data.is_file() else folder
+    result = measure(detector=finder, strict=strict, flip=flip, progress=progress)
     if figure is not None:
         write_figure(figure, result.counts, bundle.resolve().name, result.thresholds)
         note(f"wrote {figure}", quiet=quiet)

@@ -32,7 +32,7 @@ NewKeyFile = Annotated[
     typer.Option("--key-file", help="New gallery: encrypt it with this key file (made if missing). Later: its key."),
 ]
 Fmr = Annotated[
-    float, typer.Option("--fmr", help="False match rate: use the bundle's threshold that was measured for it.")
+    float, typer.Option("--fmr", help="False match rate of one comparison: use the bundle's threshold for it.")
 ]
 ThresholdOption = Annotated[
     float | None, typer.Option("--threshold", min=-1, max=1, help="A cosine of your own in place of --fmr.")
@@ -125,3 +125,17 @@ def threshold_in_force(
     measured = bundle.threshold(fmr)
     doubts = measured.doubts(detector, flip=flip, average=average)
     return measured.threshold, "; ".join([f"threshold {measured.line()}", *doubts])
+
+
+def compared_with(gallery: Gallery, average: bool, *, rated: bool) -> str:
+    """The templates that a face is compared with and, where the threshold is `rated`, what their number makes of it.
+
+    The rate is of one comparison, and a stranger may match any template. Raises UsageError when there is none.
+    """
+    templates, path = gallery.templates(average=average), gallery.path
+    count, people = len(templates), len(templates.people)
+    if not count:
+        raise UsageError(f"{path}: is empty; enrol somebody with: edgeface enroll {path} --name NAME PHOTO...")
+    kind = "averaged template" if average else "template"
+    text = f"{count} {kind}{'s' * (count != 1)} of {people} {'person' if people == 1 else 'people'} in {path}"
+    return text + (f": up to about {count} times that FMR for a stranger" if rated and count > 1 else "")

@@ -23,6 +23,7 @@ from edgeface.cli.device_options import (
     Runtime,
     Threads,
     ThresholdOption,
+    compared_with,
     gallery_bundle,
     open_reader,
     photo_paths,
@@ -80,7 +81,7 @@ def identify(
         chosen = gallery_bundle(opened, bundle)
         limit, line = threshold_in_force(chosen, fmr, threshold, detector, flip=opened.info.flip, average=average)
         reader = open_reader(chosen, detector, detector_model, quality, threads, runtime, opened.info.flip)
-        note(f"{line}; {_templates(opened, average)} in {gallery}", quiet=quiet)
+        note(f"{line}; {compared_with(opened, average, rated=threshold is None)}", quiet=quiet)
         look = partial(
             identify_faces,
             reader,
@@ -98,16 +99,6 @@ def identify(
         raise FaceError(f"none of the {bad} photos could be used; see the reasons with --json or without --quiet")
     if bad:
         note(f"warning: {bad} of {len(paths)} photos could not be used")
-
-
-def _templates(gallery: Gallery, average: bool) -> str:
-    """How many templates there are to compare with, of how many people. Raises UsageError when there is none."""
-    templates = gallery.templates(average=average)
-    if not len(templates):
-        path = gallery.path
-        raise UsageError(f"{path}: is empty; enrol somebody with: edgeface enroll {path} --name NAME PHOTO...")
-    count, people = len(templates), len(templates.people)
-    return f"{count} template{'s' * (count != 1)} of {people} {'person' if people == 1 else 'people'}"
 
 
 def _index(gallery: Gallery) -> ApproximateTemplates:

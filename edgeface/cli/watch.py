@@ -25,11 +25,12 @@ from edgeface.cli.device_options import (
     Runtime,
     Threads,
     ThresholdOption,
+    compared_with,
     gallery_bundle,
     open_reader,
     threshold_in_force,
 )
-from edgeface.errors import GalleryError, UsageError
+from edgeface.errors import UsageError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -85,11 +86,7 @@ def watch(
         chosen = gallery_bundle(opened, bundle)
         limit, line = threshold_in_force(chosen, fmr, threshold, detector, flip=opened.info.flip, average=average)
         reader = open_reader(chosen, detector, detector_model, quality, threads, runtime, opened.info.flip)
-        if not len(opened.templates(average=average)):
-            raise GalleryError(
-                f"{gallery}: is empty; enrol somebody with: edgeface enroll {gallery} --name NAME PHOTO..."
-            )
-        note(line, quiet=quiet)
+        note(f"{line}; {compared_with(opened, average, rated=threshold is None)}", quiet=quiet)
         looked = last = 0
         with (
             contextlib.closing(watch_faces(reader, opened, camera, limit, max_fps=max_fps, average=average)) as stream,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import shutil
 from pathlib import Path
 
 import cv2
@@ -47,6 +48,33 @@ def test_thresholds_are_measured_shown_and_stored(bundle: Path, strangers: Path,
     assert cv2.imread(str(figure)).shape[1] > 1000
 
 
+def test_flip_is_measured_and_noted(bundle: Path, strangers: Path) -> None:
+    plain = json.loads(run("calibrate", bundle, strangers, "--dry-run", "--json").stdout)
+    done = run("calibrate", bundle, strangers, "--flip", "--json")
+    assert done.exit_code == 0, done.stderr
+    (stored,) = open_bundle(bundle).thresholds
+    assert stored.flip is True
+    assert json.loads(done.stdout)["curve"] != plain["curve"]
+    assert plain["thresholds"][0]["flip"] is False
+
+
+def test_what_lies_in_the_bundle_or_behind_a_link_is_kept(bundle: Path, strangers: Path, tmp_path: Path) -> None:
+    inside = run("calibrate", bundle, strangers, "--figure", bundle / "roc.png")
+    assert (inside.exit_code, "write the figure beside it" in inside.stderr) == (2, True)
+    current = tmp_path / "current"
+    current.symlink_to(bundle)
+    assert run("calibrate", current, strangers).exit_code == 0
+    assert current.is_symlink()
+    assert len(open_bundle(bundle).thresholds) == 1
+    (bundle / "door.gallery").write_text("people")
+    shutil.rmtree(strangers / ".edgeface-cache")
+    done = run("calibrate", bundle, strangers)
+    assert done.exit_code == 2
+    assert "holds other files (door.gallery); choose another folder or move them out" in done.stderr
+    assert (bundle / "door.gallery").read_text() == "people"
+    assert not (strangers / ".edgeface-cache").exists()  # said before anything is measured
+
+
 def test_json_and_dry_run(bundle: Path, strangers: Path) -> None:
     before = (bundle / "bundle.json").read_bytes()
     done = run("calibrate", bundle, strangers, "--dry-run", "--json", "--quiet")
@@ -79,12 +107,34 @@ def test_pairs_of_aligned_photos(bundle: Path, tmp_path: Path, tiny_photos: np.n
         (tmp_path / "lfw" / f"p{person}").mkdir(parents=True)
         for number in (1, 2):
             cv2.imwrite(str(tmp_path / "lfw" / f"p{person}" / f"p{person}_{number:04d}.jpg"), tiny_photos[person])
-    lines = [f"p{n % 8}\t1\t2" for n in range(30)] + [f"p{n % 8}\t1\tp{(n + 1) % 8}\t2" for n in range(30)]
-    (tmp_path / "pairs.txt").write_text("\n".join(["30", *lines]))
+    lines = [f"p{n % 8}\t1\t2" for n in range(40)] + [f"p{n % 8}\t1\tp{(n + 1) % 8}\t2" for n in range(40)]
+    (tmp_path / "pairs.txt").write_text("\n".join(["40", *lines]))
     done = run("calibrate", bundle, tmp_path / "pairs.txt", "--json", "--detector", "none")
     assert done.exit_code == 0, done.stderr
     assert json.loads(done.stdout)["photos"] == 16
     assert open_bundle(bundle).threshold(0.1).data.endswith("/pairs.txt")
+    flipped = run("calibrate", bundle, tmp_path / "pairs.txt", "--json", "--detector", "none", "--flip", "--dry-run")
+    assert json.loads(flipped.stdout)["thresholds"][0]["flip"] is True
+    (tmp_path / "lfw" / "p0" / "p0_0001.jpg").write_bytes(b"")
+    strict = run("calibrate", bundle, tmp_path / "pairs.txt", "--detector", "none", "--strict")
+    assert (strict.exit_code, "p0_0001.jpg" in strict.stderr) == (2, True)
+    done = run("calibrate", bundle, tmp_path / "pairs.txt", "--detector", "none", "--dry-run")
+    assert "left out 1 of 16 photos; first: " in done.stderr
+
+
+def test_the_networks_own_people_in_a_pairs_file_are_warned_of(bundle: Path, tiny_photos: np.ndarray) -> None:
+    people = open_bundle(bundle).labels[:4]
+    for person, name in enumerate(people):
+        (bundle.parent / "own" / name).mkdir(parents=True)
+        for number in (1, 2):
+            cv2.imwrite(str(bundle.parent / "own" / name / f"{name}_{number:04d}.jpg"), tiny_photos[person])
+    lines = [f"{people[n % 4]}\t1\t2" for n in range(30)]
+    lines += [f"{people[n % 4]}\t1\t{people[(n + 1) % 4]}\t2" for n in range(30)]
+    (bundle.parent / "own" / "pairs.txt").write_text("\n".join(["30", *lines]))
+    done = run("calibrate", bundle, bundle.parent / "own" / "pairs.txt", "--detector", "none")
+    assert done.exit_code == 0, done.stderr
+    assert "the network was trained on these people" in done.stderr
+    assert open_bundle(bundle).threshold(0.1).of_own_people
 
 
 def test_the_networks_own_people_are_warned_of(bundle: Path, tiny_data: Path) -> None:

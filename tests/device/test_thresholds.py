@@ -5,12 +5,17 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from edgeface.bundle import open_bundle, store_thresholds
-from edgeface.cli.device_options import threshold_in_force
+from edgeface.cli import app
+from edgeface.cli.device_options import compared_with, threshold_in_force
 from edgeface.doctor import examine
 from edgeface.errors import BundleError, UsageError
+from edgeface.gallery import create_gallery
 from edgeface.machine import describe
 from edgeface.manifest import read_manifest, render, sealed
 from edgeface.thresholds import OWN_PEOPLE, Threshold
@@ -74,18 +79,40 @@ def test_one_line_for_people() -> None:
     assert HUNDREDTH.line() == (
         "cosine 0.4100 for FMR 0.01 (FNMR 8.0 %; 4000 impostor and 600 genuine pairs of synthetic, val)"
     )
-    assert set(asdict(HUNDREDTH)) == {"fmr", "threshold", "fnmr", "impostor_pairs", "genuine_pairs", "data", "detector"}
+    pairs = {"impostor_pairs", "genuine_pairs", "data", "detector", "flip"}
+    assert set(asdict(HUNDREDTH)) == {"fmr", "threshold", "fnmr", *pairs}
 
 
 def test_thresholds_without_a_detector_open_and_another_detector_is_told(bundle: Path) -> None:
     store_thresholds(bundle, [replace(THOUSANDTH, detector="none")])
     assert open_bundle(bundle).threshold(1e-3).detector == "none"
     manifest = read_manifest(bundle)
-    del manifest["thresholds"][0]["detector"]
+    del manifest["thresholds"][0]["detector"], manifest["thresholds"][0]["flip"]
     (bundle / "bundle.json").write_text(render(sealed(manifest, {}, bundle)))
     assert open_bundle(bundle).threshold(1e-3) == THOUSANDTH
-    with pytest.raises(BundleError, match="'detector' should be text"):
-        sealed({**manifest, "thresholds": [{**asdict(THOUSANDTH), "detector": 1}]}, {}, bundle)
+    for wrong, reason in (({"detector": 1}, "'detector' should be text"), ({"flip": 1}, "'flip' should be true or")):
+        with pytest.raises(BundleError, match=reason):
+            sealed({**manifest, "thresholds": [{**asdict(THOUSANDTH), **wrong}]}, {}, bundle)
+
+
+def test_the_rate_is_of_one_comparison_and_the_line_counts_them(bundle: Path, tmp_path: Path) -> None:
+    opened = open_bundle(bundle)
+    with create_gallery(tmp_path / "door.gallery", opened) as gallery:
+        with pytest.raises(UsageError, match="is empty; enrol somebody"):
+            compared_with(gallery, False, rated=True)
+        gallery.enroll("ann", np.eye(3, opened.embedding_size, dtype=np.float32), ["a", "b", "c"])
+        several = f"3 templates of 1 person in {gallery.path}"
+        assert compared_with(gallery, False, rated=True) == f"{several}: up to about 3 times that FMR for a stranger"
+        assert compared_with(gallery, False, rated=False) == several
+        assert compared_with(gallery, True, rated=True) == f"1 averaged template of 1 person in {gallery.path}"
+    store_thresholds(bundle, [THOUSANDTH])
+    (tmp_path / "photos").mkdir()
+    cv2.imwrite(str(tmp_path / "photos" / "wall.png"), np.full((200, 200, 3), 90, np.uint8))
+    for command in (["watch", "--no-window", "--camera", "photos"], ["identify", "photos/wall.png", "photos/wall.png"]):
+        name, *rest = command
+        arguments = [str(tmp_path / word) if word.startswith("photos") else word for word in rest]
+        done = CliRunner().invoke(app, [name, str(tmp_path / "door.gallery"), *arguments])
+        assert f"pairs of synthetic, val); {several}: up to about 3 times that FMR" in done.stderr
 
 
 def test_what_makes_a_rate_doubtful_is_in_the_line_and_in_doctor(bundle: Path) -> None:
@@ -105,6 +132,10 @@ def test_what_makes_a_rate_doubtful_is_in_the_line_and_in_doctor(bundle: Path) -
     averaged = threshold_in_force(open_bundle(bundle), 1e-3, None, "none", flip=True, average=True)[1]
     assert averaged.endswith("; measured without --flip and averaged templates: the real rate may be another")
     assert check() == ("ok", "for FMR 0.001, by --detector none")
+    flipped = replace(aligned, flip=True)
+    assert line(flipped, "none").endswith("; measured with --flip: the real rate may be another")
+    assert threshold_in_force(open_bundle(bundle), 1e-3, None, "none", flip=True)[1] == f"threshold {flipped.line()}"
+    assert check() == ("ok", "for FMR 0.001, by --detector none, with --flip")
     assert line(replace(THOUSANDTH, data=f"faces, val, {OWN_PEOPLE}")).endswith(
         "; the real rate is higher for strangers"
     )
