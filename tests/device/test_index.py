@@ -113,3 +113,13 @@ def test_somebody_removed_between_two_steps_is_in_no_index(
         removed_before(gallery, "templates", "p2", index=content)
         with pytest.raises(GalleryError, match="has changed since"):
             load_index(gallery)
+
+
+def test_a_small_graph_misses_nobody_however_often_it_is_built(path: Path, opened: Bundle) -> None:
+    pytest.importorskip("usearch")
+    vectors = units(600, opened.embedding_size)
+    with create_gallery(path, opened) as gallery:
+        gallery.enroll_all([(f"p{n}", vectors[2 * n : 2 * n + 2], ["a", "b"]) for n in range(300)])
+        first = build_index(gallery).search(vectors[:50], 3)
+        for _ in range(60):  # several threads miss somebody in 7 % of them
+            assert np.array_equal(build_index(gallery).search(vectors[:50], 3), first)
