@@ -111,7 +111,8 @@ def sparsify(model: tf_keras.Model, sparsity: Sparsity) -> Callable[[], None]:
 
     @tf.function
     def keep() -> None:
-        pruning.weight_mask_op()
+        for kernel, mask in zip(kernels, masks, strict=True):  # TFMOT's own op knows no mirrored variables
+            kernel.assign(kernel * mask)
 
     set_masks()
     keep()

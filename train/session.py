@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import platform
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -131,17 +132,23 @@ def _learner(
     teacher_model = load_model(teacher) if teacher else None
     live = teacher_model if recipe.distillation.views == 0 else None
     size = teacher_model.output["embedding"].shape[-1] if teacher_model else None
-    tf_keras.mixed_precision.set_global_policy("mixed_bfloat16" if recipe.precision == "bf16" else "float32")
-    try:
-        with strategy.scope():
-            learner = Learner(build_network(*network), recipe, teacher=live, teacher_size=size)
-    finally:
-        tf_keras.mixed_precision.set_global_policy("float32")
+    with strategy.scope(), precision_of(recipe):
+        learner = Learner(build_network(*network), recipe, teacher=live, teacher_size=size)
     if teacher is None or live is not None:
         return learner, None
     views = TeacherCache(teacher, teacher_model, images, recipe.augmentation, quiet=request.quiet)
     views.prepare(recipe.stages, recipe.distillation.views)
     return learner, views
+
+
+@contextlib.contextmanager
+def precision_of(recipe: Recipe) -> Iterator[None]:
+    """Networks built and completed within compute in the recipe's precision; their variables are float32."""
+    tf_keras.mixed_precision.set_global_policy("mixed_bfloat16" if recipe.precision == "bf16" else "float32")
+    try:
+        yield
+    finally:
+        tf_keras.mixed_precision.set_global_policy("float32")
 
 
 def load_split(dataset: FaceDataset, split: str, face_input: FaceInput, *, strict: bool = False) -> Images:

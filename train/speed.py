@@ -18,7 +18,7 @@ from edgeface.recipe import Recipe, Stage
 from edgeface.run import Run
 from edgeface.train.batches import Images, epoch_order, generator_for, grouping, training_batches, view_table
 from edgeface.train.evaluate import BATCH, make_predictor
-from edgeface.train.session import check_size, check_width, load_split, open_teacher
+from edgeface.train.session import check_size, check_width, load_split, open_teacher, precision_of
 from edgeface.train.step import Learner, make_step
 
 SEED = tf.constant([0, 0])
@@ -30,7 +30,7 @@ has to start; neither is part of a step in training, where one network runs for 
 def measure_speed(
     data: Path, recipe: Recipe, width: float | None, teacher: Path | None, *, steps: int = 30, rounds: int = 3
 ) -> dict[str, Any]:
-    """Images a second of the recipe's last augmented stage, medians over interleaved rounds of `steps` timed steps.
+    """Images a second of the recipe's last stage with epochs, medians over interleaved rounds of `steps` timed steps.
 
     `bare` repeats one batch that lies in memory; `pipeline` reads, augments and prefetches new ones. With a teacher
     there are `cached_teacher` and `live_teacher` too. Ratios: `pipeline_share` and `cached_over_live`.
@@ -49,7 +49,8 @@ def measure_speed(
     build |= {} if width is None else {"width": width}
     order = _order(images, recipe, stage, WARM_UP + steps)
     table = view_table(len(images), recipe.augmentation, stage, 0, 0)
-    learner = Learner(build_network(network, build), recipe)
+    with precision_of(recipe):
+        learner = Learner(build_network(network, build), recipe)
     step = make_step(learner, stage, tf.distribute.get_strategy())
     first = next(iter(training_batches(images, face_input, stage, order, table)))
     ways: dict[str, Callable[[], Iterable[dict[str, tf.Tensor]]]] = {
@@ -83,7 +84,8 @@ def _add_teacher(
     ways["cached_teacher"] = lambda: training_batches(images, face_input, stage, order, table, outputs)
     ways["live_teacher"] = ways["pipeline"]
     for name, live in (("cached_teacher", None), ("live_teacher", model)):
-        learner = Learner(build_network(network, build), recipe, teacher=live, teacher_size=sizes["embedding"])
+        with precision_of(recipe):
+            learner = Learner(build_network(network, build), recipe, teacher=live, teacher_size=sizes["embedding"])
         stepping[name] = make_step(learner, stage, tf.distribute.get_strategy())
 
 

@@ -58,26 +58,20 @@ def calibrate(
 
         edgeface calibrate bundles/door lfw/pairs.txt --detector yunet --detector-model yunet.onnx
     """
-    from edgeface.bundle import refuse_other_files
     from edgeface.calibrate import calibrate_on_data, calibrate_on_pairs
     from edgeface.detector import open_detector
     from edgeface.embedder import Recognizer
 
-    if figure is not None:
-        require_png(figure, "figure")
-        from edgeface.score_figure import write_figure
-
-        if bundle.resolve() in figure.resolve().parents:
-            raise UsageError(f"{figure}: a bundle holds its own files only; write the figure beside it")
+    _check_places(bundle, figure, dry_run)
     recognizer = Recognizer(bundle, threads, runtime)
-    if not dry_run:
-        refuse_other_files(bundle)
     progress = progress_line(quiet)
     finder = open_detector(detector or ("cascade" if data.is_file() else "none"), detector_model)
     pairs, folder = partial(calibrate_on_pairs, recognizer, data), partial(calibrate_on_data, recognizer, data, split)
     measure = pairs if data.is_file() else folder
     result = measure(detector=finder, strict=strict, flip=flip, progress=progress)
     if figure is not None:
+        from edgeface.score_figure import write_figure
+
         write_figure(figure, result.counts, bundle.resolve().name, result.thresholds)
         note(f"wrote {figure}", quiet=quiet)
     lost = _lost(recognizer.bundle.thresholds, result, dry_run)
@@ -87,6 +81,19 @@ def calibrate(
         print_json({"bundle": str(bundle), "stored": not dry_run, **result.to_dict()})
     else:
         _show(result, quiet)
+
+
+def _check_places(bundle: Path, figure: Path | None, dry_run: bool) -> None:
+    """Refuse before measuring what could not be written after it."""
+    from edgeface.bundle import refuse_other_files
+
+    if figure is not None:
+        require_png(figure, "figure")
+        if bundle.resolve() in figure.resolve().parents:
+            raise UsageError(f"{figure}: a bundle holds its own files only; write the figure beside it")
+        from edgeface import score_figure  # noqa: F401  matplotlib may not be installed
+    if bundle.is_dir() and not dry_run:
+        refuse_other_files(bundle)
 
 
 def _lost(before: Sequence[Threshold], result: Calibration, dry_run: bool) -> list[str]:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from edgeface.data.audit import Audit
+    from edgeface.recipe import Augmentation
 
 app = typer.Typer(help="Check, split, draw and look at face datasets.", no_args_is_help=True)
 
@@ -143,7 +144,8 @@ def preview(
     augment: Annotated[str, typer.Option(help="none, basic, or seaweed (which includes basic).")] = "none",
     people: Annotated[int, typer.Option(min=1, help="How many people to show, a row each.")] = 8,
     columns: Annotated[int, typer.Option(min=1, help="How many photos of each.")] = 8,
-    size: Annotated[int, typer.Option(min=16, max=512, help="Side of the network's input, pixels.")] = 112,
+    recipe: Annotated[str, typer.Option(help="Shipped recipe, or its file, whose size and strengths to show.")] = "cpu",
+    size: Annotated[int | None, typer.Option(min=16, max=512, help="Pixels a side; by default the recipe's.")] = None,
     seed: Seed = 0,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -163,15 +165,19 @@ def preview(
     from edgeface.data.layouts import default_face_input, scan_dataset
     from edgeface.errors import UsageError
     from edgeface.files import atomic_path
+    from edgeface.recipe import load_recipe
+    from edgeface.train.recipes import recipe_path
 
     if augment not in ("none", "basic", "seaweed"):
         raise UsageError(f"--augment {augment}: choose none, basic or seaweed")
     require_png(out, "contact sheet")
+    chosen = load_recipe(recipe_path(recipe)[0], "student")
+    size = size or chosen.size
     dataset, _ = scan_dataset(folder)
     images = pick_photos(dataset, default_face_input(dataset, size), people, columns, seed, repeat=augment != "none")
     shown = int((images < 255).any(axis=(1, 2, 3)).sum())  # the others are the empty ends of rows
     if augment != "none":
-        images = _augmented(images, augment, seed)
+        images = _augmented(images, chosen.augmentation, augment, seed)
     page = encode_image(contact_sheet(images, columns), ".png")
     with atomic_path(out) as temporary:
         temporary.write_bytes(page)
@@ -181,15 +187,14 @@ def preview(
         typer.echo(f"{out}: {shown} photos")
 
 
-def _augmented(images: np.ndarray, kind: str, seed: int) -> np.ndarray:
+def _augmented(images: np.ndarray, strengths: Augmentation, kind: str, seed: int) -> np.ndarray:
     """uint8 (N, side, side, 3) after the augmentation that training uses."""
     import numpy as np
 
-    from edgeface.recipe import Augmentation
     from edgeface.train.augment import augment, draw
 
     seaweed = kind == "seaweed"
-    table = draw(len(images), Augmentation(), basic=True, seaweed=seaweed, generator=np.random.default_rng(seed))
+    table = draw(len(images), strengths, basic=True, seaweed=seaweed, generator=np.random.default_rng(seed))
     result = augment(images, table, basic=True, seaweed=seaweed)
     return np.clip(np.rint(result), 0, 255).astype(np.uint8)
 

@@ -14,7 +14,12 @@ if TYPE_CHECKING:
     from edgeface.compress.sparse import Sparsity
 
 Set = Annotated[list[str] | None, typer.Option("--set", help="Override a field: --set stage1.epochs=10.")]
-Seed = Annotated[int, typer.Option(help="Seed of order, augmentation and choice of images.", min=0, max=2**31 - 1)]
+Seed = Annotated[
+    int,
+    typer.Option(
+        help="Seed of order, choice of images and, but for a teacher's views, augmentation.", min=0, max=2**31 - 1
+    ),
+]
 
 
 def register(app: typer.Typer) -> None:

@@ -52,7 +52,10 @@ def quantize(
     out: Annotated[Path | None, typer.Option(help="The bundle's folder; by default bundles/RUN-MODE.")] = None,
     about: Annotated[str, typer.Option("--note", help="Text for the model card, such as limits of the data.")] = "",
     seed: Annotated[
-        int, typer.Option(help="Chooses calibration images, order and augmentation.", min=0, max=2**31 - 1)
+        int,
+        typer.Option(
+            help="Chooses calibration images, order and, but for a teacher's views, augmentation.", min=0, max=2**31 - 1
+        ),
     ] = 0,
     threads: Annotated[int, typer.Option(help="Threads that run the bundle on the validation images.", min=1)] = 2,
     strict: Annotated[bool, typer.Option("--strict", help="Refuse when one image cannot be used.")] = False,

@@ -28,7 +28,12 @@ Set = Annotated[
     list[str] | None, typer.Option("--set", help="Override a field: --set stage1.epochs=20. May be given many times.")
 ]
 Seed = Annotated[
-    int | None, typer.Option(help="Seed of weights, order, augmentation and dropout. Default: 0.", min=0, max=2**31 - 1)
+    int | None,
+    typer.Option(
+        help="Seed of weights, order, dropout and, but for cached teacher views, augmentation. Default: 0.",
+        min=0,
+        max=2**31 - 1,
+    ),
 ]
 Resume = Annotated[
     bool, typer.Option("--resume", help="Go on where the run in --out was stopped, with all that it began with.")
@@ -70,7 +75,7 @@ def teacher(
     """
     options = {"recipe": recipe, "overrides": overrides, "precision": precision}
     request: dict[str, Any] = {"seed": seed, "resume": resume, "strategy": strategy, "strict": strict, "quiet": quiet}
-    _train("teacher", data, out or Path("runs/teacher"), init, options, request, as_json)
+    _train("teacher", data, _place(out, init, "teacher"), init, options, request, as_json)
 
 
 @app.command()
@@ -115,11 +120,11 @@ def student(
     """
     if init and (width is not None or network is not None):
         raise UsageError("--init: the network is that of the run or bundle; leave out --width and --network")
-    name = f"student-{width or 1.0:.1f}" if network in (None, "squeezenext_23v5") else network
+    name = f"student-{float(width or 1)}" if network in (None, "squeezenext_23v5") else network
     options = {"recipe": recipe, "overrides": overrides, "precision": precision}
     request: dict[str, Any] = {"seed": seed, "resume": resume, "strategy": strategy, "strict": strict, "quiet": quiet}
     request |= {"network": network, "width": width, "teacher": teacher}
-    _train("student", data, out or Path("runs") / name, init, options, request, as_json)
+    _train("student", data, _place(out, init, name), init, options, request, as_json)
 
 
 @app.command()
@@ -182,6 +187,13 @@ def _warn_of_unfit(network: str, size: int) -> None:
     tf_keras.backend.clear_session()
 
 
+def _place(out: Path | None, init: Path | None, name: str) -> Path:
+    """The run's folder. A run that begins with another's weights is not called as that one by default."""
+    if out is None and init is not None:
+        raise UsageError("--init: say with --out where the new run goes")
+    return out or Path("runs") / name
+
+
 def _train(
     role: str, data: Path, out: Path, init: Path | None, options: dict[str, Any], request: dict[str, Any], as_json: bool
 ) -> None:
@@ -189,6 +201,8 @@ def _train(
     from edgeface.tensorflow_setup import quiet_tensorflow
     from edgeface.train.recipes import read_resumed, recipe_path
 
+    if init and request["resume"]:
+        raise UsageError("--resume goes on with all that the run began with; leave out --init")
     sets = list(options["overrides"] or [])
     if options["precision"]:
         sets.append(f"precision={options['precision']}")

@@ -104,6 +104,7 @@ def test_train_eval_and_resume_from_the_command_line(faces, tmp_path):
         (["train", "student", "{faces}", "--width", "0", "--set", "batch_size=8"], "must lie within 0.125..8"),
         (["train", "student", "{faces}", "--init", "{missing}"], "no such run"),
         (["train", "student", "{faces}", "--init", "{missing}", "--width", "2"], "leave out --width"),
+        (["train", "student", "{faces}", "--init", "{missing}", "--resume"], "leave out --init"),
         (["eval", "{missing}", "{faces}"], "no such folder"),
     ],
 )
@@ -225,6 +226,27 @@ def test_speed_refuses_networks_that_cannot_be_built(faces, arguments, says):
     result = run("train", "speed", faces, *arguments)
     assert result.exit_code == 2
     assert says in result.stderr
+
+
+@pytest.mark.usefixtures("short_students")
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+def test_speed_is_measured_in_the_recipes_precision(faces, monkeypatch, precision):
+    from edgeface.train import speed
+
+    computed = []
+    monkeypatch.setattr(
+        speed, "Learner", lambda model, *_, **__: computed.append(model.get_layer("stem").compute_dtype)
+    )
+    monkeypatch.setattr(speed, "make_step", lambda *_: lambda *_: {"loss": 0.0})
+    arguments = ["--width", "0.25", "--steps", "1", *QUICK[:-1], "--set", "size=48", "--set", f"precision={precision}"]
+    assert run("train", "speed", faces, *arguments).exit_code == 0
+    assert computed == [{"float32": "float32", "bf16": "bfloat16"}[precision]]
+
+
+def test_a_run_begun_with_anothers_weights_needs_a_name(faces, tmp_path):
+    result = run("train", "student", faces, "--init", tmp_path)
+    assert result.exit_code == 2
+    assert "say with --out" in result.stderr
 
 
 def test_a_seed_that_numpy_refuses_is_a_usage_error(faces):

@@ -120,3 +120,7 @@ def test_preview_of_augmented_photos(drawn: Path, tmp_path: Path, kind: str) -> 
     assert done.exit_code == 0, done.output
     assert read_image(sheet).shape == read_image(plain).shape
     assert (read_image(sheet) != read_image(plain)).mean() > 0.2
+    assert (
+        run("preview", drawn, "--size", 48, "--augment", kind, "--recipe", "reference", "--out", plain).exit_code == 0
+    )
+    assert (read_image(sheet) != read_image(plain)).mean() > 0.2  # its own strengths

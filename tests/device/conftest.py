@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from edgeface.bundle import Bundle, open_bundle
 from edgeface.embedder import Recognizer
 from edgeface.errors import BundleError
 
@@ -16,6 +17,18 @@ from edgeface.errors import BundleError
 def bundle(tiny_bundles: dict[str, Path], tmp_path: Path) -> Path:
     """A copy that the test may damage."""
     return Path(shutil.copytree(tiny_bundles["int8"], tmp_path / "bundle"))
+
+
+@pytest.fixture(scope="session")
+def opened(tiny_bundle: Path) -> Bundle:
+    """One that nobody changes."""
+    return open_bundle(tiny_bundle)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where a test makes its gallery."""
+    return tmp_path / "door.gallery"
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from kill_gallery import kill_rounds
 
-from edgeface.bundle import Bundle, open_bundle
+from edgeface.bundle import Bundle
 from edgeface.embedder import normalised
 from edgeface.errors import GalleryError, UsageError
 from edgeface.face_input import FaceInput
@@ -19,16 +19,6 @@ from edgeface.gallery import Gallery, create_gallery
 from edgeface.gallery_transfer import export_gallery, import_gallery
 from edgeface.search import WIDE, Templates, widened
 from edgeface.template_key import make_key
-
-
-@pytest.fixture(scope="module")
-def opened(tiny_bundle: Path) -> Bundle:
-    return open_bundle(tiny_bundle)
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "door.gallery"
 
 
 def units(count: int, size: int, seed: int = 0) -> np.ndarray:

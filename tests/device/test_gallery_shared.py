@@ -14,18 +14,13 @@ import numpy as np
 import pytest
 
 from edgeface import gallery_file
-from edgeface.bundle import Bundle, open_bundle
+from edgeface.bundle import Bundle
 from edgeface.errors import GalleryError, StorageError
 from edgeface.gallery import Gallery, create_gallery
 from edgeface.gallery_transfer import export_gallery, import_gallery, rebuild
 from edgeface.search import Templates
 
 PHOTO = cv2.imencode(".png", np.zeros((32, 32, 3), np.uint8))[1].tobytes()
-
-
-@pytest.fixture(scope="module")
-def opened(tiny_bundle: Path) -> Bundle:
-    return open_bundle(tiny_bundle)
 
 
 @pytest.fixture

@@ -11,17 +11,12 @@ import pytest
 from typer.testing import CliRunner
 
 from edgeface import gallery_file, gallery_transfer
-from edgeface.bundle import Bundle, open_bundle
+from edgeface.bundle import Bundle
 from edgeface.cli import app
 from edgeface.errors import GalleryError
 from edgeface.gallery import Gallery, create_gallery
 from edgeface.gallery_file import GalleryFile
 from edgeface.gallery_transfer import export_gallery, import_gallery
-
-
-@pytest.fixture(scope="module")
-def opened(tiny_bundle: Path) -> Bundle:
-    return open_bundle(tiny_bundle)
 
 
 @pytest.fixture

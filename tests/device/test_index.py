@@ -10,20 +10,10 @@ import pytest
 
 from edgeface import approximate
 from edgeface.approximate import build_index, load_index, measure_recall, save_index
-from edgeface.bundle import Bundle, open_bundle
+from edgeface.bundle import Bundle
 from edgeface.embedder import normalised
 from edgeface.errors import GalleryError
 from edgeface.gallery import Gallery, create_gallery
-
-
-@pytest.fixture(scope="module")
-def opened(tiny_bundle: Path) -> Bundle:
-    return open_bundle(tiny_bundle)
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "door.gallery"
 
 
 def units(count: int, size: int) -> np.ndarray:

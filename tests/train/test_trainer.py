@@ -173,7 +173,10 @@ def test_batch_norm_momentum_follows_the_steps_of_an_epoch():
 
 @pytest.mark.slow
 def test_two_devices_learn_what_one_learns():
-    """Mirrored over two virtual CPUs, without dropout and BatchNorm's per-device statistics: the same step."""
+    """Mirrored over two virtual CPUs, without dropout and BatchNorm's per-device statistics: the same step.
+
+    Weights that pruning made zero stay zero there, too.
+    """
     script = """
         import numpy as np
         from edgeface.tensorflow_setup import quiet_tensorflow
@@ -214,6 +217,13 @@ def test_two_devices_learn_what_one_learns():
         np.testing.assert_allclose(a, b, rtol=1e-4)
         for x, y in zip(one, two):
             np.testing.assert_allclose(x, y, atol=1e-6)
+        from edgeface.compress.sparse import Sparsity, sparsify
+        kernel = model.get_layer("logits").kernel  # mirrored
+        keep = sparsify(model, Sparsity(0.5))
+        zero = kernel.numpy() == 0
+        kernel.assign(np.ones_like(zero, np.float32))
+        keep()
+        assert zero.mean() == 0.5 and np.array_equal(kernel.numpy() == 0, zero)
         print("equal")
     """
     result = subprocess.run(
