@@ -17,6 +17,12 @@ from edgeface.errors import EdgeFaceError, MissingDependencyError, UsageError
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only the result and errors.")]
+Seed = Annotated[
+    int,
+    typer.Option(
+        help="Seed of everything but the views that a teacher sees: they always use seed 0.", min=0, max=2**31 - 1
+    ),
+]
 _ALONE = {"matplotlib": "matplotlib", "numpy": "numpy", "cv2": "opencv-python", "tomli": "tomli"}
 """Modules that come with the base install, or alone: what pip calls them."""
 

@@ -7,15 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from edgeface.cli.common import Json, Quiet, command, note, print_json
+from edgeface.cli.common import Json, Quiet, Seed, command, note, print_json
 
 Teacher = Annotated[Path | None, typer.Option(help="Run of the teacher; it teaches every try.", metavar="RUN")]
-Seed = Annotated[
-    int,
-    typer.Option(
-        help="Seed of everything but the views that a teacher sees: they always use seed 0.", min=0, max=2**31 - 1
-    ),
-]
 
 
 def register(app: typer.Typer) -> None:

@@ -7,19 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgeface.cli.common import Json, Quiet, command, note, print_json
+from edgeface.cli.common import Json, Quiet, Seed, command, note, print_json
 
 if TYPE_CHECKING:
     from edgeface.compress.goal import Goal, MeasureFps
     from edgeface.compress.sparse import Sparsity
 
 Set = Annotated[list[str] | None, typer.Option("--set", help="Override a field: --set stage1.epochs=10.")]
-Seed = Annotated[
-    int,
-    typer.Option(
-        help="Seed of order, choice of images and, but for a teacher's views, augmentation.", min=0, max=2**31 - 1
-    ),
-]
 
 
 def register(app: typer.Typer) -> None:

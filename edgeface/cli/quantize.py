@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgeface.cli.common import Json, Quiet, command, note, print_json
+from edgeface.cli.common import Json, Quiet, Seed, command, note, print_json
 
 if TYPE_CHECKING:
     from edgeface.compress.quantize import Outcome, Request
@@ -51,12 +51,7 @@ def quantize(
     fps: Annotated[bool, typer.Option("--fps", help="Measure the fps of every step of the card's chain.")] = False,
     out: Annotated[Path | None, typer.Option(help="The bundle's folder; by default bundles/RUN-MODE.")] = None,
     about: Annotated[str, typer.Option("--note", help="Text for the model card, such as limits of the data.")] = "",
-    seed: Annotated[
-        int,
-        typer.Option(
-            help="Chooses calibration images, order and, but for a teacher's views, augmentation.", min=0, max=2**31 - 1
-        ),
-    ] = 0,
+    seed: Seed = 0,
     threads: Annotated[int, typer.Option(help="Threads that run the bundle on the validation images.", min=1)] = 2,
     strict: Annotated[bool, typer.Option("--strict", help="Refuse when one image cannot be used.")] = False,
     as_json: Json = False,
