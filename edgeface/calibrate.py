@@ -32,6 +32,8 @@ _CHUNK = 64
 _CURVE_POINTS = 200
 FEWEST_GENUINE = 100
 """Of fewer pairs an FNMR is a guess."""
+_LOST_EER = 0.3
+"""On other people and with their faces in its own frame, a network has less. Half is what guessing has."""
 
 
 @dataclass(frozen=True)
@@ -149,9 +151,13 @@ def _result(
     if curve.genuine_pairs < FEWEST_GENUINE:
         few = f"only {curve.genuine_pairs} genuine pairs: the FNMR is a guess; give {FEWEST_GENUINE} or more"
         warnings = (*warnings, few)
+    eer = equal_error_rate(curve)
+    if detector is None and eer > _LOST_EER:
+        frame = "the photos may be cropped otherwise than the network's; try --detector cascade"
+        warnings = (*warnings, f"an equal error rate of {100 * eer:.0f} % is near guessing: {frame}")
     return Calibration(
         data=data, photos=photos, photos_without_face=photos_without_face, pairs_left_out=pairs_left_out,
-        thresholds=thresholds, refused=refused, auc=area_under_roc(counts), eer=equal_error_rate(curve),
+        thresholds=thresholds, refused=refused, auc=area_under_roc(counts), eer=eer,
         warnings=warnings, counts=counts, curve=curve,
     )  # fmt: skip
 

@@ -58,6 +58,19 @@ def test_flip_is_measured_and_noted(bundle: Path, strangers: Path) -> None:
     assert plain["thresholds"][0]["flip"] is False
 
 
+def test_faces_that_the_network_cannot_tell_apart_are_warned_of(bundle: Path, tmp_path: Path) -> None:
+    """As when the photos are cropped otherwise than those it learnt: here every photo is noise."""
+    rng = np.random.default_rng(0)
+    for person in range(8):
+        (tmp_path / "noise" / f"n{person}").mkdir(parents=True)
+        for number in range(4):
+            photo = cv2.resize(rng.integers(0, 256, (6, 6, 3), np.uint8), (48, 48), interpolation=cv2.INTER_CUBIC)
+            cv2.imwrite(str(tmp_path / "noise" / f"n{person}" / f"{number}.png"), photo)
+    done = run("calibrate", bundle, tmp_path / "noise", "--dry-run", "--json")
+    assert json.loads(done.stdout)["eer"] > 0.3
+    assert any("near guessing" in warning for warning in json.loads(done.stdout)["warnings"])
+
+
 def test_what_lies_in_the_bundle_or_behind_a_link_is_kept(bundle: Path, strangers: Path, tmp_path: Path) -> None:
     inside = run("calibrate", bundle, strangers, "--figure", bundle / "roc.png")
     assert (inside.exit_code, "write the figure beside it" in inside.stderr) == (2, True)
