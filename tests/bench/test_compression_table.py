@@ -45,7 +45,9 @@ def test_means_spread_and_verdicts(script, tmp_path):
     work = tmp_path / "work"
     work.mkdir()
     results = {
-        "student-int8": quantized(0.88),
+        "student-int8-s0": quantized(0.88),
+        "teacher": {"network": "squeezenext_23v5", "build": {"width": 2.0}, "figures": {"val_accuracy": 0.92}},
+        "peer": {"epochs": 3},
         "pruned60-taught-int8-s0": quantized(0.88, before=0.89),
         "pruned60-taught-int8-s1": quantized(0.86, before=0.91),
         "pruned60-alone-int8-s0": quantized(0.80, before=0.86),
@@ -78,7 +80,8 @@ def test_means_spread_and_verdicts(script, tmp_path):
     assert cell(text, "qat with the teacher")[3] == "yes"
     assert cell(text, "its embedding cosine")[2:] == ["0.9700 (one run)", "NO"]
     assert cell(text, "1.0 int8 against MobileFaceNet")[2:] == ["5.00x (4.90-5.10)", "yes"]
-    assert cell(text, "their accuracy")[2] == "90.00 % / 80.00 %"
+    assert "90.00 % top-1 in float32 on 100 validation images. Teacher: 2.0-SqNxt-23v5 of 92.00 %." in text
+    assert cell(text, "their accuracy after 3 epochs each")[2] == "90.00 % / 80.00 %"
     assert cell(text, "quantize --mode int8")[2:] == ["95 (one run)", "NO"]
     assert cell(text, "qat conversion")[2:] == ["50 (one run)", "yes"]
     assert "/somewhere" not in (tmp_path / "compression.json").read_text()
