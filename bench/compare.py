@@ -7,8 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from edgeface.bench.document import MEASURED
+from edgeface.bench.document import MEASURED, plain_name
 from edgeface.errors import UsageError
+
+Row = dict[str, Any]
+"""A row of a result document, as JSON."""
 
 
 def _instructions(row: dict[str, Any]) -> float | None:
@@ -33,6 +36,7 @@ METRICS: dict[str, tuple[str, Callable[[dict[str, Any]], float | None]]] = {
 """What can be compared: its unit and where a row has it."""
 TIMES = ("fps", "latency")
 SPEED = (*TIMES, "instructions")
+_NUMBER = re.compile(r" #\d+$")
 _CONDITION = re.compile(r"\s*([a-z]+)\s*([<>])\s*([+-]?(?:\d+\.?\d*|\.\d+))\s*(x?)\s*")
 
 
@@ -96,25 +100,24 @@ def parse_conditions(texts: Sequence[str]) -> list[Condition]:
 def compare(old: dict[str, Any], new: dict[str, Any], conditions: Sequence[Condition]) -> Comparison:
     """Compare two result documents row by row. Raises UsageError when there is nothing to compare or to check.
 
-    Rows are the same when model, device, number of threads and runtime (without its version) are. A row that has no
-    time any more, or has it from another backend, fails every condition on speed: it could not be checked.
+    Rows are the same when model, device, number of threads and runtime (without its version) are. What could not be
+    checked fails every condition on it: the speed of a row that has no time any more, or has it from another backend,
+    and an accuracy over other images.
     """
-    before = {_identity(row): row for row in old["rows"]}
-    after = {_identity(row): row for row in new["rows"]}
-    common = [key for key in after if key in before]
-    if not common:
+    pairs, only_old, only_new = _matched(old["rows"], new["rows"])
+    if not pairs:
         raise UsageError("the two results have no row in common: model, device, threads and runtime must be the same")
-    remarks = [f"only in the old result: {_title(before[key])}" for key in before if key not in after]
-    remarks += [f"only in the new result: {_title(after[key])}" for key in after if key not in before]
-    cpus = old["machine"].get("cpu"), new["machine"].get("cpu")
-    if cpus[0] != cpus[1] and any(after[key]["kind"] == MEASURED for key in common):
-        remarks.append(f"measured on different machines: {cpus[0]} and {cpus[1]}; times cannot be compared")
-    changes = [change for key in common for change in _changes(before[key], after[key])]
-    unchecked = [change for key in common if (change := _unchecked(before[key], after[key]))]
+    remarks = [f"only in the old result: {_title(row)}" for row in only_old]
+    remarks += [f"only in the new result: {_title(row)}" for row in only_new]
+    apart = machine_differences(old["machine"], new["machine"])
+    if apart and any(row["kind"] == MEASURED for _, row in pairs):
+        remarks.append(f"measured on different machines: {'; '.join(apart)}; times cannot be compared")
+    changes = [change for pair in pairs for change in _changes(*pair)]
+    unchecked = [change for pair in pairs for change in _unchecked(*pair)]
     failed: list[tuple[Condition, Change]] = []
     for condition in conditions:
         concerned = [change for change in changes if change.metric == condition.metric]
-        if not concerned and not (condition.metric in SPEED and unchecked):
+        if not concerned and not any(_is_on(condition, change) for change in unchecked):
             raise UsageError(
                 f"--fail-if {condition.text!r}: no row of both results has {condition.metric}; "
                 + ("measure both with --data" if condition.metric == "accuracy" else "measure both again")
@@ -122,7 +125,7 @@ def compare(old: dict[str, Any], new: dict[str, Any], conditions: Sequence[Condi
         failed += [(condition, change) for change in concerned if condition.fails(change)]
     for change in unchecked:
         changes.append(change)
-        failed += [(condition, change) for condition in conditions if condition.metric in SPEED]
+        failed += [(condition, change) for condition in conditions if _is_on(condition, change)]
     return Comparison(tuple(changes), tuple(failed), tuple(remarks))
 
 
@@ -148,20 +151,56 @@ def to_dict(found: Comparison) -> dict[str, Any]:
     }
 
 
-def _unchecked(old: dict[str, Any], new: dict[str, Any]) -> Change | None:
-    """The fps of a row whose speed says nothing of a change in the model; None for all others.
+def machine_differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """What says that two results were measured on different machines, such as "cores 2 and 4"; nothing of one machine.
+
+    A processor's name alone does not tell: servers of one name are rented with few cores or many. Memory counts when it
+    differs by more than a tenth, for kernels keep more or less of it.
+    """
+    apart = [
+        f"{key} {old.get(key)} and {new.get(key)}" for key in ("cpu", "cores", "arch") if old.get(key) != new.get(key)
+    ]
+    features = set(old.get("features", ())) ^ set(new.get("features", ()))
+    if features:
+        apart.append(f"only one has {', '.join(sorted(features))}")
+    memory = [one.get("memory_mb") or 0 for one in (old, new)]
+    if all(memory) and max(memory) - min(memory) > 0.1 * max(memory):
+        apart.append("memory {} and {} MB".format(*memory))
+    return apart
+
+
+def _is_on(condition: Condition, change: Change) -> bool:
+    """Whether a change that could not be checked is one that a condition asks about. `fps` stands for all of speed."""
+    return condition.metric == change.metric or (condition.metric in SPEED and change.metric in SPEED)
+
+
+def _unchecked(old: Row, new: Row) -> list[Change]:
+    """The fps and accuracy of a row that say nothing of a change in the model.
 
     It had a time and has none now (the model no longer fits, or its backend refuses it), or its time comes from another
-    backend (an emulator that is new, gone or was killed).
+    backend (an emulator that is new, gone or was killed); its accuracy is over other images.
     """
-    if old["ms"] is None:
-        return None
-    if new["ms"] is None:
-        return Change(_title(new), "fps", old["fps"], 0.0, 0.0, ", has no time any more")
-    if old["backend"] == new["backend"]:
-        return None
-    by = f", by {old['backend']} before and by {new['backend']} now: not comparable{_estimate('fps', new)}"
-    return Change(_title(new), "fps", old["fps"], new["fps"], new["fps"] / old["fps"], by)
+    found = []
+    if old["ms"] is not None and new["ms"] is None:
+        found.append(Change(_title(new), "fps", old["fps"], 0.0, 0.0, ", has no time any more"))
+    elif old["ms"] is not None and old["backend"] != new["backend"]:
+        by = f", by {old['backend']} before and by {new['backend']} now: not comparable{_estimate('fps', new)}"
+        found.append(Change(_title(new), "fps", old["fps"], new["fps"], new["fps"] / old["fps"], by))
+    before, after = _accuracy(old), _accuracy(new)
+    if before is not None and after is not None and _images(old) != _images(new):
+        by = f", on {_images(old)} before and on {_images(new)} now: not comparable"
+        found.append(Change(_title(new), "accuracy", before, after, _ratio(before, after), by))
+    return found
+
+
+def _images(row: dict[str, Any]) -> str:
+    """The images that a row's accuracy is over, in words; "" without one."""
+    found = row["accuracy"]
+    return "" if found is None else f"{found['images']} images of {found['data']}, {found['split']}"
+
+
+def _ratio(old: float, new: float) -> float:
+    return new / old if old else float("inf") if new else 1.0
 
 
 def _estimate(metric: str, row: dict[str, Any]) -> str:
@@ -172,14 +211,16 @@ def _estimate(metric: str, row: dict[str, Any]) -> str:
     return f", {row['kind']}, now within {low:.4g}-{high:.4g}"
 
 
-def _changes(old: dict[str, Any], new: dict[str, Any]) -> list[Change]:
+def _changes(old: Row, new: Row) -> list[Change]:
     counts = _instructions(old), _instructions(new)
     found = []
     for metric, (_, figure) in METRICS.items():
         before, after = figure(old), figure(new)
         if before is None or after is None or (metric in TIMES and old["backend"] != new["backend"]):
             continue
-        ratio, by = after / before if before else float("inf") if after else 1.0, ""
+        if metric == "accuracy" and _images(old) != _images(new):
+            continue
+        ratio, by = _ratio(before, after), ""
         if metric in TIMES and counts[0] and counts[1]:
             ratio = counts[0] / counts[1] if metric == "fps" else counts[1] / counts[0]
             by = " by instruction count"
@@ -189,8 +230,29 @@ def _changes(old: dict[str, Any], new: dict[str, Any]) -> list[Change]:
     return found
 
 
-def _identity(row: dict[str, Any]) -> tuple[Any, ...]:
-    return row["name"], row["device"], row["threads"], (row["runtime"] or "").partition(" ")[0]
+def _matched(old: Sequence[Row], new: Sequence[Row]) -> tuple[list[tuple[Row, Row]], list[Row], list[Row]]:
+    """(rows of both results, old and new; those of the old alone; those of the new alone), in the new result's order.
+
+    Bundles of one name are told apart by their models first, then by their order.
+    """
+    left, partners = list(old), {}  # type: tuple[list[Row], dict[int, Row]]
+    for by_model in (True, False):
+        for place, row in enumerate(new):
+            if place in partners:
+                continue
+            wanted = _identity(row, by_model)
+            match = next((index for index, other in enumerate(left) if _identity(other, by_model) == wanted), None)
+            if match is not None:
+                partners[place] = left.pop(match)
+    pairs = [(partners[place], row) for place, row in enumerate(new) if place in partners]
+    return pairs, left, [row for place, row in enumerate(new) if place not in partners]
+
+
+def _identity(row: Row, by_model: bool) -> tuple[Any, ...]:
+    """What two rows have in common when they are the same. Names without what keeps those of one result apart: runtime,
+    threads and a number, which a result of other targets or options has otherwise."""
+    name, runtime = _NUMBER.sub("", plain_name(row)), (row["runtime"] or "").partition(" ")[0]
+    return name, row["device"], row["threads"], runtime, row["sha256"] if by_model else ""
 
 
 def _title(row: dict[str, Any]) -> str:

@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -91,6 +93,19 @@ class Row:
         row["fps"] = None if row["ms"] is None else 1000 / row["ms"]
         row["fps_band"] = None if row["band_ms"] is None else [1000 / row["band_ms"][1], 1000 / row["band_ms"][0]]
         return row
+
+
+_VARIANT = re.compile(r" \((?:(?:litert|tflite|tf)(?:, \d+ threads?)?|\d+ threads?)\)(?=(?: #\d+)?$)")
+
+
+def plain_name(row: dict[str, Any]) -> str:
+    """A row's name without the runtime and threads that `settings.entries` adds where there are several of them."""
+    return _VARIANT.sub("", row["name"])
+
+
+def shown_name(path: Path) -> str:
+    """A folder's name as every view can hold it: bytes that are no UTF-8, which no text file takes, become a mark."""
+    return os.fsencode(path.resolve().name).decode("utf-8", "replace")
 
 
 ROW_FIELDS = (*(entry.name for entry in fields(Row)), "fps", "fps_band")

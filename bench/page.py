@@ -8,7 +8,7 @@ from html import escape
 from typing import Any
 
 from edgeface.bench import cells, page_style, report
-from edgeface.bench.document import MEASURED
+from edgeface.bench.document import MEASURED, plain_name
 
 COLOURS = 8
 _DECADE_STEPS = (1, 2, 5)
@@ -161,7 +161,7 @@ def _bar(
 ) -> str:
     colour = _colour(row, devices) if devices else "c0"
     estimated = devices and row["kind"] != MEASURED
-    name = f"{row['name']} on {row['device']}" if devices else row["name"].partition(" (")[0]
+    name = f"{row['name']} on {row['device']}" if devices else plain_name(row)
     return _line(name, colour + (" open" if estimated else ""), share, value, band)
 
 

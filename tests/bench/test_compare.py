@@ -89,6 +89,53 @@ def test_rows_apart_and_other_machines_are_said(result: dict[str, Any]) -> None:
     assert "different machines" in remarks[2]
 
 
+@pytest.mark.parametrize("other", [{"images": 40}, {"data": "crowd"}, {"split": "test"}])
+def test_accuracies_over_other_images_cannot_pass(result: dict[str, Any], other: dict[str, Any]) -> None:
+    new = copy.deepcopy(result)
+    new["rows"][2]["accuracy"] = {**new["rows"][2]["accuracy"], **other}
+    assert failures(result, new, "accuracy<-0.5", "size>1.01x") == [("accuracy<-0.5", "small on cpu")]
+    assert "on 500 images of people, val before and on" in compare.text(compare.compare(result, new, []))
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        ({"cores": 96}, "cores 2 and 96"),
+        ({"features": ["avx2", "fma", "avx512_vnni"]}, "only one has avx512_vnni"),
+        ({"memory_mb": 8000}, "memory 4000 and 8000 MB"),
+    ],
+)
+def test_processors_of_one_name_may_be_of_two_machines(
+    result: dict[str, Any], other: dict[str, Any], said: str
+) -> None:
+    result["machine"]["memory_mb"] = 4000
+    new = copy.deepcopy(result)
+    new["machine"] |= {"memory_mb": 4020, "os": "Linux 7"}  # another kernel
+    assert not compare.compare(result, new, []).remarks
+    new["machine"] |= other
+    assert compare.compare(result, new, []).remarks == (
+        f"measured on different machines: {said}; times cannot be compared",
+    )
+
+
+def test_what_is_added_to_names_does_not_keep_rows_apart(result: dict[str, Any]) -> None:
+    new = copy.deepcopy(result)
+    for row, added in zip(new["rows"], (" (1 thread)", " (tflite)", " (tflite, 1 thread)", " #2"), strict=False):
+        row["name"] += added
+    assert not compare.compare(result, new, []).remarks
+    new["rows"][1]["name"] = result["rows"][1]["name"] + " (old)"
+    assert len(compare.compare(result, new, []).remarks) == 2
+
+
+def test_bundles_of_one_name_are_told_apart_by_their_models(result: dict[str, Any]) -> None:
+    small = result["rows"][2]
+    result["rows"] = [{**small, "sha256": "a"}, {**small, "name": "small #2", "sha256": "b", "file_bytes": 9}]
+    new = copy.deepcopy(result)
+    new["rows"] = [{**small, "sha256": "b", "file_bytes": 9}, {**small, "name": "small #2", "sha256": "c"}]
+    assert failures(result, new, "size>1.01x", "fps<0.9x") == []
+    assert not compare.compare(result, new, []).remarks
+
+
 def test_a_runtime_update_is_still_the_same_row(result: dict[str, Any]) -> None:
     new = copy.deepcopy(result)
     new["rows"][1]["runtime"] = "tflite-runtime 2.15.0"

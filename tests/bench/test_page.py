@@ -85,6 +85,14 @@ def test_time_by_operator_has_the_colour_of_its_device(result: dict[str, Any]) -
     assert dict(sections) == {"cpu": "c0", "rpi4": "c1 open"}
 
 
+def test_bars_of_sizes_have_the_models_names(result: dict[str, Any]) -> None:
+    names = {0: "door (old)", 1: "door (litert, 2 threads) #2", 2: "gate (1 thread)"}
+    for place, name in names.items():
+        result["rows"][place]["name"] = name
+    sizes = page.html(result).split("<h2>Size of the model", 1)[1].split("</section>", 1)[0]
+    assert re.findall(r'<span class="name">([^<]*)<', sizes)[:3] == ["door (old)", "door #2", "gate"]
+
+
 def test_without_accuracy_or_times_there_is_still_a_page(result: dict[str, Any]) -> None:
     result["rows"] = [{**result["rows"][4], "accuracy": None}]
     text = page.html(result)
