@@ -202,7 +202,20 @@ def test_own_measurements_go_before_emulation(emulated, model, monkeypatch, tmp_
     calibrate(load_device("rpi4"), {model: 3.0})
     estimate = simulate.simulate(model, load_device("rpi4"))
     assert estimate.backend == "profile"
-    assert "your own measurements" in estimate.notes[0]
+    assert "your own int8 measurements" in estimate.notes[0]
+
+
+def test_own_measurements_of_one_type_leave_the_other_to_the_emulation(emulated, model, monkeypatch, tmp_path):
+    from edgeface.bench.calibration.own_points import calibrate
+
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    emulated()
+    net = Builder("float32")
+    image = net.image(32)
+    (tmp_path / "floats").write_bytes(net.finish([image], [net.dense(net.global_pool(net.conv(image, 16, 3)), 10)]))
+    calibrate(load_device("rpi4"), {tmp_path / "floats": 3.0})
+    assert simulate.simulate(model, load_device("rpi4")).backend == "arm-emulation"
+    assert simulate.simulate(tmp_path / "floats", load_device("rpi4")).backend == "profile"
 
 
 def test_the_emulate_command(emulated, model):
