@@ -5,7 +5,6 @@ Needs the extra `mcu` (tflite-micro). There is no latency in it: its kernels run
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -13,11 +12,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from edgeface.bench.devices import Device
+from edgeface.bench.devices import Device, check_extra
 from edgeface.bench.estimate import Estimate
 from edgeface.bench.profile import MICRO_RUNTIME
 from edgeface.bench.tflite_ops import read_graph
-from edgeface.errors import DeviceError, MissingDependencyError
+from edgeface.errors import DeviceError
 
 NO_TIME = "TensorFlow Lite Micro is run for memory and outputs only; for a time choose cortex-m7"
 TIMEOUT = 600.0
@@ -31,8 +30,7 @@ def estimate(model: Path, device: Device) -> Estimate:
     without tflite-micro.
     """
     graph = read_graph(model)
-    if importlib.util.find_spec("tflite_micro") is None:
-        raise MissingDependencyError(f"{device.name} needs tflite-micro; install it with: pip install 'edgeface[mcu]'")
+    check_extra(device)
     report = _run(model)
     flash = graph.file_bytes + MICRO_RUNTIME
     memory = {"flash": flash, "weights": graph.weight_bytes}

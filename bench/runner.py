@@ -10,8 +10,17 @@ from typing import Any
 import edgeface
 from edgeface import machine
 from edgeface.bench import host, latency, notes, simulated
-from edgeface.bench.document import DEFINITIONS, FORMAT, MEASURED, VERSION, Row
-from edgeface.bench.settings import CPU, Entry, Settings, check, entries, entries_to_simulate, open_targets
+from edgeface.bench.document import DEFINITIONS, FORMAT, MEASURED, VERSION, Row, shown_name
+from edgeface.bench.settings import (
+    CPU,
+    Entry,
+    Settings,
+    check,
+    check_devices,
+    entries,
+    entries_to_simulate,
+    open_targets,
+)
 from edgeface.errors import UsageError
 
 
@@ -25,7 +34,7 @@ def measure(
     """
     check(paths, settings)
     others = [name for name in settings.devices if name != CPU]
-    _check_devices(others)
+    check_devices(others)
     targets = open_targets(paths, settings)
     to_simulate = entries_to_simulate(targets, settings) if others else []
     if others and not to_simulate and CPU not in settings.devices:
@@ -36,18 +45,10 @@ def measure(
         rows = host.measure(entries(targets, settings), settings, progress)
     accuracy = _accuracy(to_simulate, entries(targets, settings), rows, settings, progress)
     if to_simulate:
-        rows += simulated.estimate(to_simulate, others, accuracy, progress, per_op=settings.per_op)
+        alone = CPU not in settings.devices
+        rows += simulated.estimate(to_simulate, others, accuracy, progress, alone=alone, per_op=settings.per_op)
     left_out = [target.facts["name"] for target in targets if others and target.facts["what"] == "run"]
     return _document([row.to_dict() for row in rows], settings, before, left_out)
-
-
-def _check_devices(names: Sequence[str]) -> None:
-    """Raise UsageError for an unknown device before anything takes time."""
-    if names:
-        from edgeface.bench.devices import load_device
-
-        for name in names:
-            load_device(name)
 
 
 def _accuracy(
@@ -91,7 +92,7 @@ def _document(
             "groups": latency.GROUPS,
             "fewest_runs": latency.FEWEST_RUNS,
             "batch": settings.batch,
-            "data": None if settings.data is None else settings.data.resolve().name,
+            "data": None if settings.data is None else shown_name(settings.data),
             "split": settings.split,
         },
         "definitions": DEFINITIONS,

@@ -65,6 +65,25 @@ def check(paths: Sequence[Path], settings: Settings) -> None:
         raise UsageError(f"{settings.data}: no such data folder")
 
 
+def check_devices(names: Sequence[str]) -> None:
+    """Raise UsageError for a simulated device that is unknown, or called like another one, before anything takes time.
+
+    Tables, comparisons and a user's own points know a device by its name, whatever file it comes from.
+    """
+    if not names:
+        return
+    from edgeface.bench.devices import load_device
+
+    called = {CPU: CPU}
+    for name in names:
+        device = load_device(name)
+        if device.name in called:
+            raise UsageError(
+                f"{name}: is called {device.name!r}, as {called[device.name]} is; rename the file, or its 'name'"
+            )
+        called[device.name] = name
+
+
 @dataclass(frozen=True)
 class Target:
     """A bundle or a run that was found whole: its facts (see `targets.describe`) and identities."""

@@ -21,14 +21,16 @@ def estimate(
     accuracy: Mapping[Path, dict[str, Any]],
     progress: Callable[[str, int, int], None] | None = None,
     *,
+    alone: bool = True,
     per_op: bool = False,
 ) -> list[Row]:
     """One row for each entry on each device. `accuracy` of a bundle, by its path, stands in all its rows.
 
     `per_op` adds the operators' shares of the time where the backend gives them.
 
-    A device that cannot run a bundle gives a row with the reason. Raises UsageError for an unknown device, and the
-    first error when not one estimate could be made (an extra that is not installed, a damaged profile).
+    A device that cannot run a bundle gives a row with the reason. Raises UsageError for an unknown device and, when the
+    rows stand `alone`, the first error if not one estimate could be made (an extra that is not installed, a damaged
+    profile): beside measured rows that would throw these away.
     """
     from edgeface.bench.devices import load_device
     from edgeface.bench.simulate import simulate
@@ -49,7 +51,7 @@ def estimate(
                 rows.append(replace(row, per_op=op_profile.of_estimate(given.details)) if per_op else row)
             if progress is not None:
                 progress("simulating", len(rows), len(loaded) * len(entries))
-    if errors and len(errors) == len(rows):
+    if alone and errors and len(errors) == len(rows):
         raise errors[0]
     return rows
 
@@ -57,7 +59,7 @@ def estimate(
 def _row(entry: Entry, given: Any, accuracy: dict[str, Any] | None) -> Row:
     """An Estimate as a row."""
     return Row(
-        **entry.facts,
+        **{**entry.facts, "notes": [*entry.facts["notes"], *given.notes]},
         device=given.device,
         kind=given.kind,
         backend=given.backend,
@@ -68,7 +70,6 @@ def _row(entry: Entry, given: Any, accuracy: dict[str, Any] | None) -> Row:
         reason=given.reason,
         memory=dict(given.memory),
         details=dict(given.details),
-        notes=list(given.notes),
         accuracy=accuracy,
     )
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from edgeface.bench.document import shown_name
 from edgeface.bundle import is_bundle, open_bundle
 from edgeface.errors import BundleError, DataError
 from edgeface.face_input import FaceInput
@@ -17,6 +18,7 @@ from edgeface.run import is_run, open_run
 
 BATCH = 32
 """Images at a time when accuracy is measured."""
+KEPT_FIRST = "no epoch of int8 training (mode qat) was better than the state before it, which the bundle holds"
 
 
 @dataclass(frozen=True)
@@ -46,19 +48,21 @@ def describe(path: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
     """
     if not os.path.lexists(path):
         raise BundleError(f"{path}: does not exist; give a bundle or a run")
+    facts: dict[str, Any]
     if is_bundle(path):
         bundle = open_bundle(path)
         facts = {"what": "bundle", "mode": bundle.mode, "file_bytes": bundle.size, "sha256": bundle.model_sha256}
         network, size, labels = str(bundle.source.get("network", "")), bundle.face_input.size, bundle.labels
+        facts["notes"] = [KEPT_FIRST] if bundle.source.get("quantization", {}).get("kept_epoch") == 0 else []
     elif is_run(path):
         run = open_run(path)
         facts = {"what": "run", "mode": "float32", "file_bytes": run.weights.stat().st_size}
-        facts["sha256"] = str(run.info["weights_sha256"])
+        facts["sha256"], facts["notes"] = str(run.info["weights_sha256"]), []
         network, size, labels = run.network, run.face_input.size, run.identities
     else:
         raise BundleError(f"{path}: neither a bundle (no bundle.json) nor a run (no run.json)")
     facts |= {"network": network, "input_size": size, "identities": len(labels)}
-    return {"name": path.resolve().name, **facts}, labels
+    return {"name": shown_name(path), **facts}, labels
 
 
 def load(path: Path, threads: int, runtime: str | None) -> Loaded:
@@ -103,7 +107,7 @@ def accuracy(
     return {
         "top1": top1,
         "images": len(labelled),
-        "data": data.resolve().name,
+        "data": shown_name(data),
         "split": split,
         "runtime": target.runtime,
     }

@@ -6,7 +6,6 @@ Needs the extra `npu` (ethos-u-vela 5.x). Vela is run as a program of its own: i
 from __future__ import annotations
 
 import csv
-import importlib.util
 import math
 import re
 import subprocess
@@ -17,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from edgeface.bench.calibration.facts import dtype_of
-from edgeface.bench.devices import Device
+from edgeface.bench.devices import Device, check_extra
 from edgeface.bench.estimate import Estimate
 from edgeface.bench.tflite_ops import Graph, read_graph
-from edgeface.errors import DeviceError, MissingDependencyError, UsageError
+from edgeface.errors import DeviceError, UsageError
 
 SLOWEST_SILICON = 1.75
 """Measured silicon took 1.25 to 1.75 times the cycles that Vela gives; Vela's own figure is the lower end."""
@@ -39,8 +38,7 @@ def estimate(model: Path, device: Device) -> Estimate:
         raise UsageError(
             f"{model}: computes in float32, and {device.name} in int8 only; quantize it: edgeface quantize"
         )
-    if importlib.util.find_spec("ethosu") is None:
-        raise MissingDependencyError(f"{device.name} needs ethos-u-vela; install it with: pip install 'edgeface[npu]'")
+    check_extra(device)
     with tempfile.TemporaryDirectory() as folder:
         printed = _run(model, device, Path(folder))
         figures = _figures(model, Path(folder))

@@ -12,13 +12,14 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import functools
+import importlib.util
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgeface.errors import DeviceError, UsageError
+from edgeface.errors import DeviceError, MissingDependencyError, UsageError
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -28,6 +29,8 @@ else:
 FOLDER = Path(__file__).parent
 BACKENDS = ("cpu", "cortex-m", "ethos-u", "tflite-micro")
 DTYPES = ("float32", "int8")
+_EXTRAS = {"ethos-u": ("ethosu", "ethos-u-vela", "npu"), "tflite-micro": ("tflite_micro", "tflite-micro", "mcu")}
+"""By backend: the module that it needs, the package that has it, and EdgeFace's extra."""
 
 
 @dataclass(frozen=True)
@@ -127,6 +130,13 @@ def load_device(name: str) -> Device:
         hint = f"did you mean {' or '.join(near)}?" if near else f"choose from {', '.join(('cpu', *device_names()))}"
         raise UsageError(f"unknown device {name!r}; {hint} ('edgeface devices' lists all)")
     return _read(FOLDER / f"{name}.toml")
+
+
+def check_extra(device: Device) -> None:
+    """Raise MissingDependencyError where what simulates a device is an extra that is not installed."""
+    module, package, extra = _EXTRAS.get(device.backend, ("", "", ""))
+    if module and importlib.util.find_spec(module) is None:
+        raise MissingDependencyError(f"{device.name} needs {package}; install it with: pip install 'edgeface[{extra}]'")
 
 
 def all_devices() -> tuple[Device, ...]:

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from edgeface.bench.reproduction.plan import Plan, PlannedRun, read_recipe, state_of
+from edgeface.bench.reproduction.plan import Plan, PlannedRun, read_recipe, run_info, state_of
+from edgeface.bench.reproduction.score import is_current
 from edgeface.recipe import Recipe, Stage
 
 
@@ -41,7 +42,9 @@ def seconds_left(out: Path, plan: Plan, runs: Sequence[PlannedRun], images: int,
                 seconds += shown / speed.forward
             seconds += sum(count for key, count in views.items() if key not in stored) * images / speed.forward
             stored |= views.keys()
-        if run.quantize == "qat" and not (out / "bundles" / f"{run.key}-qat" / "bundle.json").is_file():
+        weights = (run_info(out / "runs" / run.key) or {}).get("weights_sha256", "")
+        current = state.name == "finished" and is_current(out, plan, run, "int8", weights)
+        if run.quantize == "qat" and not current:
             seconds += plan.qat_epochs * images / speed.training[run.network]
         if seconds:
             left[run.key] = seconds

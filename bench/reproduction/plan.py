@@ -12,12 +12,14 @@ common, and a run made elsewhere is adopted by putting its folder at the key's p
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from edgeface.bench.document import shown_name
 from edgeface.bench.reproduction.reading import read_object
 from edgeface.bench.reproduction.recipes import differences, run_key, what_counts
 from edgeface.bench.reproduction.rows import WIDTHS, Row
@@ -67,7 +69,8 @@ class PlannedRun:
 
 @dataclass(frozen=True)
 class Plan:
-    """A table's rows and runs. `data` is the dataset's folder on this machine, `data_name` what reports call it."""
+    """A table's rows and runs. `data` is the dataset's folder on this machine, `data_name` what reports call it;
+    `overrides` is what --set changed in every row."""
 
     table: str
     recipe: str
@@ -78,6 +81,7 @@ class Plan:
     qat_epochs: int
     rows: tuple[dict[str, Any], ...]
     runs: tuple[PlannedRun, ...]
+    overrides: tuple[str, ...] = ()
 
     def run(self, key: str) -> PlannedRun:
         """The run of a key. Raises RunError when this plan has none."""
@@ -162,21 +166,17 @@ def make_plan(settings: Settings, rows: Sequence[Row], dataset: FaceDataset, out
             {**asdict(row), "overrides": list(row.overrides), "reference": list(row.reference), "runs": keys}
         )
     return Plan(
-        settings.table, settings.recipe_name, str(dataset.root.resolve()), dataset.root.resolve().name, data_hash,
-        settings.note, settings.qat_epochs, tuple(described), tuple(runs.values()),
+        settings.table, settings.recipe_name, str(dataset.root.resolve()), shown_name(dataset.root), data_hash,
+        settings.note, settings.qat_epochs, tuple(described), tuple(runs.values()), settings.overrides,
     )  # fmt: skip
 
 
 def write_plan(out: Path, plan: Plan) -> None:
     """Make this the plan of its table in `out`. Finished seeds that the plan before had besides stay in their rows."""
     path = out / "plans" / f"{plan.table}.json"
-    try:
-        before = _read_plan(path)
-    except RunError:
-        # None, or a damaged one, which this replaces.
-        before = None
-    kept = plan if before is None else _with_finished(out, plan, before)
-    write_json(path, {"format": FORMAT, "version": VERSION, **asdict(kept)})
+    with contextlib.suppress(RunError):  # there is none before, or a damaged one, which this replaces
+        plan = _with_finished(out, plan, _read_plan(path))
+    write_json(path, {"format": FORMAT, "version": VERSION, **asdict(plan)})
 
 
 def read_plans(out: Path) -> tuple[Plan, ...]:
@@ -292,9 +292,9 @@ def _read_plan(path: Path) -> Plan:
         table = json.loads(path.read_text(encoding="utf-8"))
         if (table.pop("format"), table.pop("version")) != (FORMAT, VERSION):
             raise ValueError("another format or version")
-        rows, runs = table.pop("rows"), table.pop("runs")
+        rows, runs, overrides = table.pop("rows"), table.pop("runs"), tuple(table.pop("overrides", ()))
         if not all(isinstance(row, dict) and row.keys() >= ROW_FIELDS for row in rows):
             raise ValueError("a row lacks something")
-        return Plan(rows=tuple(rows), runs=tuple(PlannedRun(**run) for run in runs), **table)
+        return Plan(rows=tuple(rows), runs=tuple(PlannedRun(**run) for run in runs), overrides=overrides, **table)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise RunError(f"{path}: is damaged ({error}); run 'edgeface reproduce' again") from None

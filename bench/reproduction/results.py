@@ -14,7 +14,7 @@ import edgeface
 from edgeface import machine
 from edgeface.bench.reproduction.plan import KINDS, Plan, PlannedRun, bundle_name, read_plans, run_info, state_of
 from edgeface.bench.reproduction.reading import check_fields
-from edgeface.bench.reproduction.score import read_score
+from edgeface.bench.reproduction.score import is_as_planned, read_score
 from edgeface.bench.reproduction.speed import read_speed, speed_of
 
 FORMAT = "edgeface-reproduction"
@@ -54,6 +54,7 @@ def _table(out: Path, plan: Plan) -> dict[str, Any]:
     return {
         "table": plan.table,
         "recipe": plan.recipe,
+        "overrides": list(plan.overrides),
         "data": plan.data_name,
         "data_hash": plan.data_hash,
         "note": plan.note,
@@ -73,7 +74,7 @@ def _row(out: Path, plan: Plan, row: dict[str, Any], speed: dict[str, Any] | Non
         for split in ("val", "test")
     }
     scored = [run["score"] for run in runs if run["score"]]
-    sizes = {kind: scored[0][kind]["bytes"] if scored and scored[0].get(kind) else None for kind in KINDS}
+    sizes = {kind: next((score[kind]["bytes"] for score in scored if score.get(kind)), None) for kind in KINDS}
     return {
         "name": row["name"],
         "title": row["title"] or row["name"],
@@ -100,6 +101,7 @@ def _run(out: Path, plan: Plan, run: PlannedRun) -> dict[str, Any]:
     score = read_score(out, run.key) if state.name == "finished" else None
     if score is not None and score["weights_sha256"] != info.get("weights_sha256"):
         score = None
+    left_out = [] if score is None else [kind for kind in KINDS if _is_other(plan, run, kind, score)]
     return {
         "key": run.key,
         "seed": run.seed,
@@ -113,8 +115,14 @@ def _run(out: Path, plan: Plan, run: PlannedRun) -> dict[str, Any]:
         "git_revision": info.get("git_revision"),
         "chain": info.get("chain", []),
         "curve": curve,
-        "score": score,
+        "score": score and {name: part for name, part in score.items() if name not in left_out},
+        "left_out": left_out,
     }
+
+
+def _is_other(plan: Plan, run: PlannedRun, kind: str, score: dict[str, Any]) -> bool:
+    """Whether what was scored is a bundle that the plan would make otherwise: no mean may be taken over both."""
+    return kind in score and not is_as_planned(plan, run, kind, score[kind]["chain"].get("source", {}))
 
 
 def _described(folder: Path) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -99,9 +100,13 @@ def is_current(out: Path, plan: Plan, run: PlannedRun, kind: str, weights_sha256
         source = open_bundle(path).source if is_bundle(path) else {}
     except BundleError:
         return False
-    epochs = source.get("quantization", {}).get("epochs")
-    as_planned = kind == "float32" or run.quantize != "qat" or epochs == plan.qat_epochs
-    return as_planned and source.get("weights_sha256") == weights_sha256
+    return is_as_planned(plan, run, kind, source) and source.get("weights_sha256") == weights_sha256
+
+
+def is_as_planned(plan: Plan, run: PlannedRun, kind: str, source: Mapping[str, Any]) -> bool:
+    """Whether a bundle, whose manifest says `source` of where it came from, had the int8 training of the plan."""
+    trained = kind == "int8" and run.quantize == "qat"
+    return not trained or source.get("quantization", {}).get("epochs") == plan.qat_epochs
 
 
 def is_complete(out: Path, plan: Plan, run: PlannedRun) -> bool:

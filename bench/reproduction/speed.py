@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from edgeface.bench.devices import device_names, load_device
+from edgeface import machine
+from edgeface.bench.calibration.own_points import own_samples
+from edgeface.bench.compare import machine_differences
+from edgeface.bench.devices import check_extra, device_names, load_device
 from edgeface.bench.reproduction.reading import check_fields, read_object
+from edgeface.bench.settings import CPU, check_devices
 from edgeface.errors import EdgeFaceError, RunError, UsageError
-
-CPU = "cpu"
 
 
 def known_devices() -> tuple[str, ...]:
@@ -21,24 +24,27 @@ def known_devices() -> tuple[str, ...]:
 
 
 def checked_devices(given: Sequence[str]) -> tuple[str, ...]:
-    """The devices of `--device`, commas allowed. Raises UsageError or DeviceError for one that `edgeface bench` would
-    refuse: it is told before training, not days later."""
+    """The devices of `--device`, commas allowed. Raises UsageError, DeviceError or MissingDependencyError for one that
+    `edgeface bench` would refuse or could not simulate: it is told before training, not days later."""
     names = tuple(dict.fromkeys(part.strip() for text in given for part in text.split(",") if part.strip()))
-    for name in names:
-        if name != CPU:
-            load_device(name)
+    simulated = [name for name in names if name != CPU]
+    check_devices(simulated)
+    for name in simulated:
+        check_extra(load_device(name))
     if not names:
         raise UsageError("--device: name a device; 'edgeface devices' lists all")
     return names
 
 
 def measure_speed(edgeface: Sequence[str], bundles: Sequence[Path], devices: Sequence[str], out: Path) -> None:
-    """Measure bundles on devices, interleaved, into `out` (JSON), unless the same was measured there before.
+    """Measure bundles on devices, interleaved, into `out` (JSON), unless the same was measured here before: these
+    models on devices of these profiles, on this machine.
 
     `edgeface` is the command that starts EdgeFace. Raises RunError when it fails.
     """
-    wanted = {"bundles": [_identity(bundle) for bundle in bundles], "devices": list(devices)}
-    if _measured(out) == wanted:
+    wanted = {"bundles": [_identity(bundle) for bundle in bundles], "devices": [_profile(name) for name in devices]}
+    before = _read_whole(out)
+    if before.get("measured") == wanted and not machine_differences(before["machine"], machine.describe()):
         return
     fresh = out.with_name(f".{out.name}")
     arguments = [*edgeface, "bench", *map(str, bundles), "--out", str(fresh), "--quiet"]
@@ -89,14 +95,23 @@ def threads_of(rows: Sequence[dict[str, Any]]) -> str:
     return "" if not numbers else "1 thread" if numbers == [1] else f"{' or '.join(map(str, numbers))} threads"
 
 
-def _measured(out: Path) -> dict[str, Any] | None:
+def _read_whole(out: Path) -> dict[str, Any]:
+    """What was measured; nothing when that is damaged, for it is to be replaced."""
     try:
-        result = read_speed(out)
+        return read_speed(out) or {}
     except EdgeFaceError:
-        return None
-    return None if result is None else result.get("measured")
+        return {}
 
 
 def _identity(bundle: Path) -> str:
     manifest = json.loads((bundle / "bundle.json").read_text(encoding="utf-8"))
     return f"{bundle.name} {manifest['files']['model.tflite']['sha256']}"
+
+
+def _profile(device: str) -> str:
+    """A device's name and a digest of what its estimates follow from; a file may have been edited since."""
+    if device == CPU:
+        return device
+    loaded = load_device(device)
+    digest = hashlib.sha256(repr((loaded, own_samples(loaded.name))).encode()).hexdigest()
+    return f"{device} {digest[:16]}"

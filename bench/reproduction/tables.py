@@ -9,14 +9,16 @@ from typing import Any
 
 from edgeface.bench.reproduction.plan import KINDS
 from edgeface.bench.reproduction.results import COMPARISON, difference
-from edgeface.bench.reproduction.speed import CPU, threads_of
+from edgeface.bench.reproduction.speed import threads_of
+from edgeface.bench.settings import CPU
 
 UNKNOWN = "-"
 
 
 def heading(table: dict[str, Any]) -> str:
-    """The title of a table."""
-    return f"{table['table'].replace('-', ', ', 1).capitalize()} on {table['data']}, recipe {table['recipe']}"
+    """The title of a table: data, recipe, and what --set changed in every row."""
+    changed = f" with {', '.join(table['overrides'])}" if table["overrides"] else ""
+    return f"{table['table'].replace('-', ', ', 1).capitalize()} on {table['data']}, recipe {table['recipe']}{changed}"
 
 
 def cells(table: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
@@ -56,17 +58,38 @@ def remarks(table: dict[str, Any]) -> list[str]:
         )
         lines += _chance(table)
     lines += [same_training(names, table["recipe"]) for names in table["alike"]]
+    lines += _about_runs(table)
+    if table["speed"]:
+        lines += [f"Speed, {warning}" for warning in table["speed"]["warnings"]]
+    return lines
+
+
+def _about_runs(table: dict[str, Any]) -> list[str]:
+    """Runs that are not what their row says, or not yet."""
     runs = [(f"{row['name']}, seed {run['seed']}", run) for row in table["rows"] for run in row["runs"]]
     new = [name for name, run in runs if run["state"] == "new"]
-    lines += [f"Not begun: {'; '.join(new)}."] if new else []
+    lines = [f"Not begun: {'; '.join(new)}."] if new else []
     for name, run in runs:
         if run["state"] == "cut short":
             lines.append(f"{name}: cut short after {run['epochs']} epochs.")
         if run["differences"]:
             lines.append(f"{name} was adopted: {'; '.join(run['differences'])}.")
-    if table["speed"]:
-        lines += [f"Speed, {warning}" for warning in table["speed"]["warnings"]]
+    other = [name for name, run in runs if run["left_out"]]
+    if other:
+        lines.append(
+            f"int8 left out, its bundle was not trained for the {table['qat_epochs']} epochs of --qat-epochs (plan as "
+            f"many seeds to train it again): {'; '.join(other)}."
+        )
+    untrained = [name for name, run in runs if _kept_first(run)]
+    if untrained:
+        lines.append(f"int8-qat holds the state before int8 training, which never bettered it: {'; '.join(untrained)}.")
     return lines
+
+
+def _kept_first(run: dict[str, Any]) -> bool:
+    """Whether no epoch of int8 training was kept, so that the bundle is one of calibration alone."""
+    chain = ((run["score"] or {}).get("int8") or {}).get("chain", {})
+    return chain.get("source", {}).get("quantization", {}).get("kept_epoch") == 0
 
 
 def same_training(names: Sequence[str], recipe: str) -> str:

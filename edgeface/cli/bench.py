@@ -18,9 +18,12 @@ FailIf = Annotated[
     list[str] | None, typer.Option(help="Exit 1 when a row changed so: 'fps<0.95x' (new / old), 'accuracy<-0.5'.")
 ]
 
+_MEASURING = ("targets", "device", "threads", "data", "split", "runs", "seconds", "batch", "runtime", "per_op")
+
 
 @command
 def bench(
+    context: typer.Context,
     targets: Annotated[list[Path] | None, typer.Argument(help="Bundles and runs.", metavar="BUNDLE_OR_RUN...")] = None,
     device: Device = None,
     threads: Annotated[str, typer.Option(help="CPU threads, each pinned to a core; with commas: one row each.")] = "1",
@@ -67,8 +70,7 @@ def bench(
         raise UsageError("--fail-if needs --compare OLD.json")
     old = None if compare is None else document.read(compare)
     if result_file is not None:
-        if targets:
-            raise UsageError("--from shows a result again; give it without bundles")
+        _refuse_measuring(context)
         result = document.read(result_file)
     else:
         options = (_devices(device), _numbers(threads), runtime, data, split, runs, seconds, batch, per_op)
@@ -79,6 +81,19 @@ def bench(
     if found is not None and found.failed:
         rows = ", ".join(f"{change.row} ({condition.text})" for condition, change in found.failed)
         raise GateFailed(f"worse than {compare}: {rows}")
+
+
+def _refuse_measuring(context: typer.Context) -> None:
+    """Raise UsageError for what is asked of a measurement beside --from, where nothing is measured."""
+    from edgeface.errors import UsageError
+
+    given = []
+    for name in _MEASURING:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name != "DEFAULT":
+            given.append("bundles" if name == "targets" else f"--{name.replace('_', '-')}")
+    if given:
+        raise UsageError(f"--from shows a result again and measures nothing; give it without {', '.join(given)}")
 
 
 def _measure(targets: list[Path], options: tuple[Any, ...], *, quiet: bool) -> dict[str, Any]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import json
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,12 @@ import pytest
 from typer.testing import CliRunner
 
 from edgeface.bench import document
+from edgeface.bench.targets import KEPT_FIRST
+from edgeface.bundle import write_bundle
 from edgeface.cli import app
+from edgeface.face_input import FaceInput
+
+TINY_LABELS = tuple(f"person_{number}" for number in range(5))
 
 
 def run(*arguments: str | Path) -> Any:
@@ -66,6 +73,29 @@ def test_simulated_devices_from_the_command_line(
 
 
 @pytest.mark.usefixtures("fake_devices")
+def test_a_bundle_whose_name_is_no_utf8_has_every_view(tiny_bundle: Path, tmp_path: Path) -> None:
+    odd = Path(os.fsdecode(os.fsencode(tmp_path) + b"/do\xffor"))
+    shutil.copytree(tiny_bundle, odd)
+    views = [part for kind in ("out", "markdown", "csv", "html") for part in (f"--{kind}", tmp_path / kind)]
+    done = run(odd, "--device", "board", *views)
+    assert done.exit_code == 0, done.output
+    assert "do\ufffdor" in done.stdout
+    assert document.read(tmp_path / "out")["rows"][0]["name"] == "do\ufffdor"
+    assert "do\ufffdor" in (tmp_path / "html").read_text(encoding="utf-8")
+
+
+@pytest.mark.usefixtures("fake_devices")
+def test_a_qat_bundle_that_kept_its_first_state_says_so(tiny_models: dict[str, bytes], tmp_path: Path) -> None:
+    for name, kept in (("first", 0), ("second", 2)):
+        source = {"network": "squeezenext_23v5", "quantization": {"mode": "qat", "epochs": 2, "kept_epoch": kept}}
+        write_bundle(tmp_path / name, tiny_models["int8"], TINY_LABELS, FaceInput(32), "qat", source=source)
+    done = run(tmp_path / "first", tmp_path / "second", "--device", "board", "--markdown", tmp_path / "table.md")
+    assert done.exit_code == 0, done.output
+    assert f"- first on board: {KEPT_FIRST}\n" in (tmp_path / "table.md").read_text()
+    assert "first on board: no epoch of int8 training" in done.stdout
+
+
+@pytest.mark.usefixtures("fake_devices")
 def test_input_that_cannot_be_used(saved: Path, tiny_bundle: Path, tmp_path: Path) -> None:
     cut = tmp_path / "cut.json"
     cut.write_text(saved.read_text()[:500])
@@ -77,6 +107,9 @@ def test_input_that_cannot_be_used(saved: Path, tiny_bundle: Path, tmp_path: Pat
         (["--from", saved, "--compare", saved, "--fail-if", "fps<0.95"], "did not change"),
         (["--from", saved, "--compare", saved, "--fail-if", "speed<1x"], "write METRIC<LIMIT"),
         (["--from", saved, tiny_bundle], "without bundles"),
+        (["--from", saved, "--device", "cpu", "--threads", "1", "--data", tmp_path], "--device, --threads, --data"),
+        (["--from", saved, "--split", "val", "--runs", "9", "--seconds", "9"], "--split, --runs, --seconds"),
+        (["--from", saved, "--batch", "32", "--runtime", "tf", "--per-op"], "--batch, --runtime, --per-op"),
         ([], "nothing to measure"),
         ([tiny_bundle, "--threads", "two"], "give numbers"),
         ([tiny_bundle, "--threads", "0"], "usable cores"),

@@ -17,9 +17,11 @@ from edgeface.bench.reproduction.plan import (
 from edgeface.bench.reproduction.recipes import run_key
 from edgeface.bench.reproduction.results import collect
 from edgeface.bench.reproduction.score import is_complete
+from edgeface.bundle import write_bundle
 from edgeface.cli.reproduce_step import finish_run
 from edgeface.data.layouts import load_dataset
 from edgeface.errors import DataError, RecipeError, RunError, UsageError
+from edgeface.face_input import FaceInput
 from edgeface.recipe import Recipe, Stage, load_recipe
 
 RECIPE = """
@@ -155,7 +157,11 @@ def test_rows_that_a_recipe_trains_alike_share_a_run_and_the_table_says_so(setti
         "1.0", load_recipe(idle.recipe, "student", list(idle.overrides)), plan.data_hash, 0, None
     )
     assert plan.run(keys["all"]).row == "all"
-    remarks = tables.remarks(collect(tmp_path)["tables"][0])
+    (table,) = collect(tmp_path)["tables"]
+    assert table["overrides"] == ["stage2.epochs=0", "schedule='exponential'"]
+    assert tables.heading(table).endswith("recipe mine with stage2.epochs=0, schedule='exponential'")
+    assert read_plans(tmp_path) == (plan,)
+    remarks = tables.remarks(table)
     assert any("basic, basic+seaweed: recipe mine trains them alike" in line for line in remarks)
 
 
@@ -249,6 +255,15 @@ def test_finished_seeds_stay_when_a_table_is_planned_again_with_fewer(plan, sett
     assert read_plans(out) == (other,)
 
 
+def test_a_plan_from_before_overrides_were_kept_is_read(plan, tmp_path):
+    path = tmp_path / "out" / "plans" / "comparison.json"
+    table = json.loads(path.read_text())
+    del table["overrides"]
+    path.write_text(json.dumps(table))
+    assert read_plans(tmp_path / "out") == (plan,)
+    assert tables.heading(collect(tmp_path / "out")["tables"][0]) == "Comparison on faces, recipe mine"
+
+
 def test_a_damaged_plan_is_replaced(plan, tmp_path):
     (tmp_path / "out" / "plans" / "comparison.json").write_text("{")
     write_plan(tmp_path / "out", plan)
@@ -338,3 +353,15 @@ def test_time_left_counts_steps_teacher_outputs_once_and_int8_training(plan, tmp
     # Stage 0 shows 1 view, stage 1 two and stage 2 one.
     assert seconds["2.0-taught", 0] == pytest.approx(9 * 80 / 50 + 4 * 80 / 40)
     assert seconds["2.0-taught", 1] == pytest.approx(9 * 80 / 50)
+
+
+@pytest.mark.parametrize(("epochs", "weights", "seconds"), [(5, "w", 0), (3, "w", 4), (5, "older", 4)])
+def test_time_left_counts_int8_training_that_was_otherwise(plan, tiny_models, tmp_path, epochs, weights, seconds):
+    out = tmp_path / "out"
+    run = next(run for run in plan.runs if run.row == "1.0-plain")
+    write_run(out, plan, run, finished=True, epochs=4, weights_sha256="w")
+    source = {"weights_sha256": weights, "quantization": {"mode": "qat", "epochs": epochs}}
+    bundle = out / "bundles" / f"{run.key}-qat"
+    write_bundle(bundle, tiny_models["int8"], [f"person_{n}" for n in range(5)], FaceInput(32), "qat", source=source)
+    left = estimate.seconds_left(out, plan, [run], 80, estimate.Speed({"1.0": 100.0}, forward=40.0))
+    assert left.get(run.key, 0) == pytest.approx(seconds)

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -33,6 +34,7 @@ def folder(tiny_run, tiny_bundles, tiny_photos, tmp_path_factory):
     answers = out / "scores" / "one.npz"
     confusions = keep_answers(answers, tiny_bundles["float32"], dataset, 1)
     scores = {kind: score_bundle(tiny_bundles[kind], dataset, 1) for kind in ("float32", "int8")}
+    scores["int8"]["chain"]["source"]["quantization"] = {"epochs": plan.qat_epochs, "kept_epoch": 3}
     for number, run in enumerate(plan.runs):
         _write_run(out, plan, run, tiny_run, number, finished=run.key != plan.runs[-1].key)
         if run.key == plan.runs[-1].key:
@@ -115,6 +117,28 @@ def test_the_comparison_table_has_size_speed_accuracy_and_spread(folder):
     assert "15 images of val" in remarks
     assert "noise: load average 3" in remarks
     assert len(tables.cells(ablation)[1]) == 20
+
+
+def test_int8_bundles_of_other_epochs_are_no_part_of_a_rows_mean(folder, tmp_path):
+    out = Path(shutil.copytree(folder, tmp_path / "out"))
+    rows_before = {row["name"]: row for row in collect(out)["tables"][0]["rows"]}
+    first, second = (run["key"] for run in rows_before["2.0-plain"]["runs"])
+    for key, changes in ((first, {"epochs": 1}), (second, {"kept_epoch": 0})):
+        path = out / "scores" / f"{key}.json"
+        score = json.loads(path.read_text())
+        score["int8"]["val"]["top1"] = 0.5
+        score["int8"]["chain"]["source"]["quantization"] |= changes
+        path.write_text(json.dumps(score))
+    table = collect(out)["tables"][0]
+    row = {row["name"]: row for row in table["rows"]}["2.0-plain"]
+    assert rows_before["2.0-plain"]["figures"]["int8_val"]["n"] == row["figures"]["float32_val"]["n"] == 2
+    assert row["figures"]["int8_val"] == {"mean": 0.5, "std": None, "n": 1}
+    assert row["bytes"]["int8"] == rows_before["2.0-plain"]["bytes"]["int8"]
+    remarks = tables.remarks(table)
+    assert any(line.startswith("int8 left out") and line.endswith("again): 2.0-plain, seed 0.") for line in remarks)
+    assert "int8-qat holds the state before int8 training, which never bettered it: 2.0-plain, seed 1." in remarks
+    assert "int8 left out" in page.render(out, collect(out))
+    assert "int8" not in " ".join(tables.remarks(collect(folder)["tables"][0])).replace("int8-qat: teacher-student", "")
 
 
 def test_an_estimate_stands_with_its_band_or_the_reason_why_there_is_none(folder):

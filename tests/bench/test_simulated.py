@@ -10,9 +10,10 @@ import pytest
 
 from edgeface.bench import host, report
 from edgeface.bench.latency import Plan
+from edgeface.bench.reproduction.speed import checked_devices
 from edgeface.bench.runner import measure
 from edgeface.bench.settings import Settings
-from edgeface.errors import UsageError
+from edgeface.errors import MissingDependencyError, UsageError
 
 QUICK = Plan(runs=30, seconds=0.1, rounds=8, fresh=False)
 
@@ -58,6 +59,37 @@ def test_when_nothing_can_be_simulated(tiny_bundles: dict[str, Path], tiny_run: 
     result = measure([tiny_run, tiny_bundles["int8"]], Settings(devices=("board",)))
     assert len(result["rows"]) == 1
     assert any("tiny is a Keras run" in warning for warning in result["warnings"])
+
+
+@pytest.mark.usefixtures("fake_devices")
+def test_a_device_that_refuses_all_leaves_the_measured_rows(tiny_bundles: dict[str, Path]) -> None:
+    result = measure([tiny_bundles["float32"]], Settings(devices=("cpu", "npu"), plan=QUICK, batch=0))
+    assert [(row["device"], row["ms"] is None) for row in result["rows"]] == [("cpu", False), ("npu", True)]
+    assert "tiny-float32 on npu: float32; the NPU takes int8 only" in report.text(result)
+
+
+def test_two_devices_of_one_name_are_refused(tiny_bundle: Path, tmp_path: Path) -> None:
+    for folder, name in (("a", "board"), ("b", "board"), ("c", "rpi4"), ("d", "cpu")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / f"{name}.toml").write_text(
+            f'title = "{folder}"\nbackend = "cpu"\ncore = "cortex-a72"\nclock_ghz = 1.5\nbandwidth_gbs = 4.0\n'
+            "ram_mb = 1024.0\n"
+        )
+    a, b, c, d = (str(path) for path in sorted(tmp_path.glob("*/*.toml")))
+    for devices in ((a, b), ("rpi4", c), (d,)):
+        with pytest.raises(UsageError, match=r"is called '(board|rpi4|cpu)', as .* is; rename the file"):
+            measure([tiny_bundle], Settings(devices=devices))
+        with pytest.raises(UsageError, match="rename the file"):
+            checked_devices(devices)
+    assert [row["device"] for row in measure([tiny_bundle], Settings(devices=(a, "rpi4")))["rows"]] == ["board", "rpi4"]
+
+
+def test_a_reproduction_refuses_a_device_without_its_extra_before_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert checked_devices(["cpu,rpi4"]) == ("cpu", "rpi4")
+    monkeypatch.setattr("importlib.util.find_spec", lambda module: None)
+    for device, extra in (("ethos-u55-128", "npu"), ("mcu", "mcu")):
+        with pytest.raises(MissingDependencyError, match=rf"edgeface\[{extra}\]"):
+            checked_devices(["cpu", device])
 
 
 def test_simulating_loads_no_runtime_and_no_tensorflow(tiny_bundle: Path) -> None:
