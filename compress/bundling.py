@@ -15,14 +15,14 @@ import tf_keras
 from edgeface.bundle import store_thresholds, write_bundle
 from edgeface.compress import calibration
 from edgeface.compress.audit import Audit
-from edgeface.compress.chain import network_of, run_chain
+from edgeface.compress.chain import run_chain
+from edgeface.compress.chain_speed import with_speed
 from edgeface.compress.checks import CalibrationCheck, check_calibration
-from edgeface.compress.export import INTEGER_MODES, to_tflite
+from edgeface.compress.export import INTEGER_MODES
 from edgeface.compress.goal import MeasureFps
 from edgeface.data.cache import cached_images
 from edgeface.data.dataset import FaceDataset
 from edgeface.embedder import Recognizer
-from edgeface.face_input import FaceInput
 from edgeface.metrics import cosine_summary, top_k
 from edgeface.run import Run
 from edgeface.thresholds import Threshold
@@ -53,7 +53,7 @@ def write(work: Work, model: bytes, out: Path, settings: dict[str, Any], note: s
     own = {"step": work.mode, "name": out.name, "network": work.run.network, "accuracy": measured["accuracy"]}
     chain.append({**own, "images": len(work.validation), "macs": chain[-1]["macs"], "bytes": len(model), "fps": None})
     if work.fps is not None:
-        _add_fps(work, model, chain, work.fps)
+        chain = with_speed(chain, model, work.mode, work.run.identities, work.run.face_input, work.fps)
     accuracy = {
         "before": measured["float_accuracy"],
         "after": measured["accuracy"],
@@ -119,27 +119,6 @@ def _measure(work: Work, model: bytes) -> tuple[dict[str, Any], tuple[Threshold,
 
 def _data_name(work: Work) -> str:
     return f"{work.dataset.root.resolve().name}, val"
-
-
-def _add_fps(work: Work, model: bytes, chain: list[dict[str, Any]], measure: MeasureFps) -> None:
-    """Measure every step side by side: this model, and the networks before it as float32, which are built anew without
-    training, as weights do not change the speed. Steps that do not say how to build them stay as they are."""
-    networks = [*map(network_of, chain[:-2]), work.model]
-    steps = [(step, network) for step, network in zip(chain, networks, strict=False) if network is not None]
-    with tempfile.TemporaryDirectory() as folder:
-        bundles = [
-            _timed(network, to_tflite(network, "float32"), "float32", work.run.face_input, Path(folder) / str(place))
-            for place, (_, network) in enumerate(steps)
-        ]
-        bundles.append(_timed(work.model, model, work.mode, work.run.face_input, Path(folder) / "this"))
-        for step, fps in zip([*(step for step, _ in steps), chain[-1]], measure(bundles), strict=True):
-            step["fps"] = fps
-
-
-def _timed(network: tf_keras.Model, content: bytes, mode: str, face_input: FaceInput, path: Path) -> Path:
-    """A bundle to take the time of: a file made of `network`, whose people need no names."""
-    labels = [str(number) for number in range(network.output["logits"].shape[-1])]
-    return write_bundle(path, content, labels, replace(face_input, size=network.input_shape[1]), mode).path
 
 
 def _source(work: Work, settings: dict[str, Any]) -> dict[str, Any]:
