@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -11,19 +10,18 @@ from typing import Any
 
 import tf_keras
 
-from edgeface.bundle import refuse_other_files
 from edgeface.compress import bundling, calibration, qat_run
 from edgeface.compress.audit import audit
 from edgeface.compress.export import INTEGER_MODES, check_options, to_tflite
 from edgeface.compress.float_layers import resolve
 from edgeface.compress.goal import MeasureFps
+from edgeface.compress.places import check_apart, check_out
 from edgeface.compress.qat import Plan, fine_tune, kept_epoch, training_warnings
 from edgeface.compress.qat_model import check_quantizable, fake_quantized
 from edgeface.compress.teaching import lesson, open_teacher
 from edgeface.data.dataset import FaceDataset
 from edgeface.data.layouts import load_dataset
 from edgeface.errors import DataError, GateFailed, UsageError
-from edgeface.files import storage_errors
 from edgeface.models import load_model
 from edgeface.run import Run, open_run
 from edgeface.train.batches import Images
@@ -124,7 +122,7 @@ def quantize(request: Request) -> Outcome:
     """
     run = check_request(request)
     clock = _Clock()
-    out = request.out or Path("bundles") / f"{run.path.resolve().name}-{request.mode}"
+    out = _out(request)
     check_out(out)
     dataset = dataset_of(run, request.data)
     tf_keras.utils.set_random_seed(request.seed)
@@ -206,6 +204,7 @@ def _check(request: Request) -> None:
                 raise UsageError(f"{option} is for --mode qat; --mode {request.mode} does not train")
     if request.save_run is not None and request.save_run.exists():
         raise UsageError(f"{request.save_run} exists; choose another folder with --save-run")
+    check_apart("--save-run", request.save_run, _out(request))
 
 
 def _check_trained(request: Request, run: Run) -> None:
@@ -226,12 +225,8 @@ def _check_trained(request: Request, run: Run) -> None:
         open_teacher(request.teacher, run)
 
 
-def check_out(out: Path) -> None:
-    """Refuse, before minutes are spent, a folder that the bundle cannot be written to."""
-    refuse_other_files(out)
-    with storage_errors(out):
-        out.parent.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent).cleanup()
+def _out(request: Request) -> Path:
+    return request.out or Path("bundles") / f"{request.run.resolve().name}-{request.mode}"
 
 
 def _needs_training(request: Request) -> bool:

@@ -9,8 +9,9 @@ from typing import Any
 from edgeface.compress import calibration
 from edgeface.compress.budget import Budget
 from edgeface.compress.pareto import draw, pareto_front
+from edgeface.compress.places import check_apart, check_out
 from edgeface.compress.preflight import unfit_layers
-from edgeface.compress.quantize import check_out, dataset_of
+from edgeface.compress.quantize import dataset_of
 from edgeface.compress.shapes import measure_shapes
 from edgeface.compress.tries import MODES, Request, made, outcome_of, read_json, try_name, write_chosen
 from edgeface.errors import GateFailed, UsageError
@@ -36,6 +37,7 @@ def search(request: Request) -> dict[str, Any]:
     Raises UsageError, RunError or DataError; see their messages. See `check_fits` for the exit code.
     """
     _check(request)
+    check_apart("--work", request.work, request.out)
     check_out(request.out)
     _check_qat(request)
     _claim(request)
