@@ -41,10 +41,10 @@ table() {
   python "$here/compression.py" "$work" "$here"
 }
 
-prune() { # RUN OPTIONS...: a pruned student; the same command goes on where it was stopped
-  local run=$1
-  shift
-  finished "$run" || edgeface prune "$student" --data "$data" --out "$run" "$@"
+prune() { # FROM RUN OPTIONS...: a pruned student; the same command goes on where it was stopped
+  local from=$1 run=$2
+  shift 2
+  finished "$run" || edgeface prune "$from" --data "$data" --out "$run" "$@"
 }
 
 peer() { # RUN OPTIONS...: a network from scratch at 112 px
@@ -69,17 +69,18 @@ quantize() { # NAME RUN MODE OPTIONS...
 restore "$student" "$here/people51-1.0-qat"
 restore "$teacher" "$here/people51-2.0-qat"
 
-# int8 against qat, alone and taught; pruned to 60 % and 40 % of the MACs
+# int8 against qat, alone and taught; pruned to 60 % of the MACs and from there to 40 %
 for seed in $seeds; do
   quantize "student-int8-s$seed" "$student" int8 --seed "$seed"
   quantize "student-qat-alone-s$seed" "$student" qat --seed "$seed" $qat
   quantize "student-qat-self-s$seed" "$student" qat --seed "$seed" $qat --self-distill
   quantize "student-qat-taught-s$seed" "$student" qat --seed "$seed" $qat --teacher "$teacher"
-  prune "$work/pruned60-alone-s$seed" --keep-macs 0.6 --seed "$seed"
+  prune "$student" "$work/pruned60-alone-s$seed" --keep-macs 0.6 --seed "$seed"
   quantize "pruned60-alone-int8-s$seed" "$work/pruned60-alone-s$seed" int8
-  prune "$work/pruned60-taught-s$seed" --keep-macs 0.6 --seed "$seed" --teacher "$teacher"
+  prune "$student" "$work/pruned60-taught-s$seed" --keep-macs 0.6 --seed "$seed" --teacher "$teacher"
   quantize "pruned60-taught-int8-s$seed" "$work/pruned60-taught-s$seed" int8
-  prune "$work/pruned40-taught-s$seed" --keep-macs 0.4 --seed "$seed" --teacher "$teacher"
+  prune "$work/pruned60-taught-s$seed" "$work/pruned40-taught-s$seed" --keep-macs 0.667 --rounds 2 \
+    --seed "$seed" --teacher "$teacher"
   quantize "pruned40-taught-int8-s$seed" "$work/pruned40-taught-s$seed" int8
 done
 first=${seeds%% *}
