@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,7 @@ import tensorflow as tf
 import tf_keras
 
 from edgeface.compress.qat_model import set_input_range, set_kernel_ranges
-from edgeface.errors import RecipeError, RunError, UsageError
+from edgeface.errors import RunError, UsageError
 from edgeface.face_input import FaceInput
 from edgeface.metrics import top_k
 from edgeface.recipe import Recipe, Stage
@@ -83,16 +85,28 @@ class Lesson:
 
     @property
     def stage(self) -> Stage:
-        """The last stage that the network was trained with: its augmentation goes on."""
-        stages = [stage for stage in self.recipe.stages if stage.epochs]
-        if not stages:
-            raise RecipeError("the run's recipe has no stage with epochs to take the augmentation from")
-        return stages[-1]
+        """The last stage that the network was trained with, whose augmentation goes on; of a run that is the weights of
+        a bundle, the last that its recipe describes."""
+        trained = [stage for stage in self.recipe.stages if stage.epochs]
+        return (trained or [stage for stage in self.recipe.stages if stage != Stage()] or [Stage()])[-1]
+
+    def prepare(self, epochs: int) -> None:
+        """Have the teacher's answers of so many epochs made, so that the time is spent (and shown) before training."""
+        if self.teacher is not None:
+            stage = replace(self.stage, epochs=epochs)
+            self.teacher.prepare((stage,), self.recipe.distillation.views or epochs)
+
+    @property
+    def groups(self) -> tuple[int, int]:
+        """(images a batch, how many of them are of one identity): as training groups them, but for the triplet loss."""
+        size = min(self.recipe.batch_size, len(self.train))
+        together = min(self.recipe.images_per_identity, size) if self.recipe.balanced_batches else 1
+        return size - size % together, together
 
     def batches(self, epoch: int) -> tf.data.Dataset:
         """The augmented batches of an epoch; with a teacher, its answers are in them."""
-        size = min(self.recipe.batch_size, len(self.train))
-        order = epoch_order(self.train.labels, size, 1, generator_for(self.seed, _KEY, epoch))
+        generator = generator_for(self.seed, _KEY, epoch)
+        order = epoch_order(self.train.labels, *self.groups, generator, balanced=self.recipe.balanced_batches)
         if self.teacher is None:
             table = view_table(len(self.train), self.recipe.augmentation, self.stage, self.seed, 1000 * _KEY + epoch)
             return training_batches(self.train, self.face_input, self.stage, order, table)
@@ -103,7 +117,7 @@ class Lesson:
     @property
     def steps(self) -> int:
         """Steps in an epoch."""
-        return steps_per_epoch(len(self.train), min(self.recipe.batch_size, len(self.train)))
+        return steps_per_epoch(len(self.train), self.groups[0])
 
 
 def fine_tune(quantized: tf_keras.Model, lesson: Lesson, plan: Plan, *, quiet: bool = False) -> list[dict[str, Any]]:
@@ -111,16 +125,18 @@ def fine_tune(quantized: tf_keras.Model, lesson: Lesson, plan: Plan, *, quiet: b
 
     The untrained state competes too, so that training never makes it worse on the validation images. Returns a row an
     epoch (0 is the untrained state): `val_accuracy` of the simulated int8 network, the mean of each loss, `frozen`.
-    Raises RunError when a loss is not finite.
+    Raises RunError when a loss is not finite. There is no going on after Ctrl-C, which it says then: TensorFlow's
+    dropout keeps a state that no checkpoint holds, so that the result would be another.
     """
     plan.check()
+    lesson.prepare(plan.epochs)
     head_weights = lesson.head.trainable_weights if lesson.head else []
     weights = quantized.trainable_weights + head_weights
     optimizer = fused_adam(weights, plan.learning_rate)
     steps = {frozen: _make_step(quantized, lesson, optimizer, weights, not frozen) for frozen in (False, True)}
     predictor = make_predictor(quantized)
     best, kept, rows = -1.0, quantized.get_weights(), []
-    with Bar(plan.epochs * lesson.steps, quiet=quiet) as bar:
+    with _nothing_kept(), Bar(plan.epochs * lesson.steps, quiet=quiet) as bar:
         for epoch in range(plan.epochs + 1):
             losses = {}
             frozen = epoch > plan.frozen_from
@@ -139,6 +155,16 @@ def fine_tune(quantized: tf_keras.Model, lesson: Lesson, plan: Plan, *, quiet: b
             bar.say(f"qat epoch {epoch}/{plan.epochs}  {named}  val {100 * accuracy:.2f} %{mark}")
     quantized.set_weights(kept)
     return rows
+
+
+@contextlib.contextmanager
+def _nothing_kept() -> Iterator[None]:
+    """Say on Ctrl-C that there is nothing to go on from, as there is after the other trainings."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        sys.stderr.write("nothing of this training for int8 is kept; the same command begins it anew\n")
+        raise
 
 
 def kept_epoch(rows: list[dict[str, Any]]) -> int:

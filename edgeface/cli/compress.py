@@ -44,7 +44,7 @@ def compress(
     Limits: size<=600KB (the .tflite file), drop<=1.0 (points of accuracy lost to RUN), accuracy>=85, macs<=40M,
     fps>=30, fps>=1.5x (times RUN's own int8 model). Size and speed are estimated before anything is trained, and what
     breaks them by more than 5 % is not trained; every finished try is measured and judged exactly. Stopped, it goes
-    on when it is started again. Exit 1 when nothing fits.
+    on when it is started again (a training for int8 from its beginning). Exit 1 when nothing fits.
 
     Examples:
 

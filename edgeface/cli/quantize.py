@@ -60,6 +60,7 @@ def quantize(
     """Convert a run to TFLite and measure what that costs, on the validation images.
 
     The accuracy of the bundle is compared with the float network's, and so are the embeddings, by their cosine.
+    Ctrl-C in mode qat keeps nothing of its training.
 
     Examples:
 

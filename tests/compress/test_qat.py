@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from edgeface.errors import RunError, UsageError
 from edgeface.face_input import FaceInput
 from edgeface.interpreter import Interpreter
 from edgeface.metrics import cosine_summary, top_k
-from edgeface.recipe import Recipe, Stage
+from edgeface.recipe import Distillation, Recipe, Stage
 from edgeface.run import open_run
 from edgeface.tensorflow_setup import quiet_tensorflow
 
@@ -27,6 +28,7 @@ from edgeface.compress.export import to_tflite
 from edgeface.compress.qat import Lesson, Plan, fine_tune, fitted_head, kept_epoch, training_warnings
 from edgeface.compress.qat_model import check_quantizable, fake_quantized, set_kernel_ranges
 from edgeface.models import inception_resnet_v1, load_model
+from edgeface.train.batches import Images
 from edgeface.train.distillation import DistillationHead
 from edgeface.train.evaluate import make_predictor, outputs_over
 from edgeface.train.teacher_cache import TeacherCache
@@ -226,6 +228,43 @@ def test_the_teacher_teaches(start, student, lesson, teacher_run):
     untaught = fine_tune(start, replace(lesson, head=fresh), plan, quiet=True)
     assert rows[1]["teacher_embedding"] < untaught[1]["teacher_embedding"]
     assert rows[1]["teacher_projected"] < untaught[1]["teacher_projected"]
+
+
+def test_the_teachers_answers_are_made_before_the_bar(start, lesson, monkeypatch):
+    asked = []
+    teacher = SimpleNamespace(prepare=lambda stages, views: asked.append((stages[0].epochs, views)))
+    monkeypatch.setattr(qat, "Bar", lambda *_, **__: exit())
+    for views, expected in ((2, 2), (0, 3)):
+        recipe = replace(RECIPE, distillation=Distillation(views=views))
+        with pytest.raises(SystemExit):
+            fine_tune(start, replace(lesson, recipe=recipe, teacher=teacher), Plan(epochs=3))
+        assert asked.pop() == (3, expected)
+
+
+def test_interrupted_it_says_that_nothing_is_kept(start, lesson, monkeypatch, capsys):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(qat, "outputs_over", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        fine_tune(start, lesson, Plan(epochs=1), quiet=True)
+    assert capsys.readouterr().err == "nothing of this training for int8 is kept; the same command begins it anew\n"
+
+
+@pytest.mark.parametrize(("batch", "together", "shape"), [(6, 2, (3, 6)), (99, 3, (1, 18)), (100, 25, (1, 20))])
+def test_balanced_batches_are_those_of_the_recipe(monkeypatch, batch, together, shape):
+    orders = []
+    monkeypatch.setattr(qat, "training_batches", lambda *given: orders.append(given[3]))
+    images = Images(np.zeros((20, 8, 8, 3), np.uint8), np.repeat(np.arange(3, dtype=np.int32), (12, 4, 4)))
+    recipe = replace(RECIPE, batch_size=batch, images_per_identity=together, balanced_batches=True)
+    lesson = Lesson(images, images, FaceInput(8), recipe)
+    lesson.batches(0)
+    assert orders[0].shape == shape
+    assert lesson.steps == shape[0]
+    groups = images.labels[orders[0]].reshape(-1, min(together, 20))
+    assert (groups == groups[:, :1]).all()
+    counts = np.bincount(groups[:, 0], minlength=3)
+    assert counts.max() - counts.min() <= 1
 
 
 def test_a_loss_that_explodes_is_an_error(start, lesson):
