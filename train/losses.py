@@ -42,8 +42,11 @@ def with_angular_margin(logits: tf.Tensor, labels: tf.Tensor, margin: float, sca
 
 
 def hard_instance_weights(losses: tf.Tensor) -> tf.Tensor:
-    """Weights (batch,): 0.1 for samples whose loss is under 0.7 of the batch's largest, else 1."""
-    easy = losses < MINING_SHARE * tf.reduce_max(losses)
+    """Weights (batch,): 0.1 for samples whose loss is under 0.7 of the batch's largest, over all replicas, else 1."""
+    largest, context = tf.stop_gradient(tf.reduce_max(losses)), tf.distribute.get_replica_context()
+    if context.num_replicas_in_sync > 1:
+        largest = tf.reduce_max(context.all_gather(largest[None], axis=0))
+    easy = losses < MINING_SHARE * largest
     return tf.stop_gradient(tf.where(easy, MINING_WEIGHT, 1.0))
 
 

@@ -191,7 +191,7 @@ def test_two_devices_learn_what_one_learns():
         from edgeface.train.strategies import make_strategy
         rng = np.random.default_rng(0)
         data = Images(rng.integers(0, 256, (16, 8, 8, 3), dtype=np.uint8), np.arange(16, dtype=np.int32) % 4)
-        stage = Stage(epochs=1, center_loss=0.1)
+        stage = Stage(epochs=1, center_loss=0.1, hard_instance_mining=True)
         recipe = Recipe(size=8, batch_size=8, dropout=0.0)
         order = np.arange(16).reshape(2, 8)
         table = view_table(16, Augmentation(), stage, 0, 0)
