@@ -22,13 +22,17 @@ from edgeface.data.dataset import FaceDataset
 from edgeface.data.layouts import default_face_input, load_dataset
 from edgeface.errors import DataError, RunError, UsageError
 from edgeface.files import write_json
+from edgeface.metrics import top_k
 from edgeface.models import load_model
 from edgeface.models.summary import multiply_adds, trainable_parameters
 from edgeface.recipe import to_toml
 from edgeface.run import Run, can_resume, open_run
+from edgeface.train.batches import Images
+from edgeface.train.evaluate import make_predictor, outputs_over
 from edgeface.train.resuming import SHAPE
 from edgeface.train.session import Request as TrainRequest
-from edgeface.train.session import Start, load_split, train
+from edgeface.train.session import load_split, train
+from edgeface.train.start import Start
 
 __all__ = ["Outcome", "Request", "download_report", "prune"]
 
@@ -71,7 +75,8 @@ def prune(request: Request) -> Outcome:
             if outcome.stopped:
                 return Outcome(request.out, True, {})
         source = open_run(folder)
-    return Outcome(request.out, False, _figures(first, source))
+    validation = load_split(dataset, "val", first.face_input, strict=request.strict)
+    return Outcome(request.out, False, _figures(first, source, validation))
 
 
 def _check(request: Request, first: Run) -> None:
@@ -165,12 +170,12 @@ def _round(request: Request, first: Run, source: Run, dataset: FaceDataset, fold
     )  # fmt: skip
 
 
-def _figures(first: Run, last: Run) -> dict[str, Any]:
-    """Before and after, from the two runs."""
+def _figures(first: Run, last: Run, validation: Images) -> dict[str, Any]:
+    """Before and after. The accuracy before is measured on the same images: the run's own may be of others (--data)."""
     models = [load_model(first), load_model(last)]
-    accuracies = [first.figures.get("val_accuracy"), last.figures["val_accuracy"]]
+    logits = outputs_over(make_predictor(models[0]), validation, first.face_input)["logits"]
     pairs: dict[str, Sequence[Any]] = {
-        "accuracy": accuracies,
+        "accuracy": [top_k(logits, validation.labels), last.figures["val_accuracy"]],
         "macs": [multiply_adds(model) for model in models],
         "parameters": [trainable_parameters(model) for model in models],
     }

@@ -22,7 +22,8 @@ from edgeface.recipe import Recipe
 from edgeface.run import Run
 from edgeface.train.batches import Images
 from edgeface.train.resuming import SHAPE
-from edgeface.train.session import Start, load_split
+from edgeface.train.session import load_split
+from edgeface.train.start import Start
 from edgeface.train.step import Learner
 from edgeface.train.teacher_cache import TeacherCache
 

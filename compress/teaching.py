@@ -27,7 +27,7 @@ def lesson(
     quiet: bool = False,
 ) -> Lesson:
     """The lesson for a run's network. Raises RunError for a teacher of other people or of other images."""
-    recipe = load_recipe(run.recipe, "student")
+    recipe = load_recipe(run.recipe, "student", trains=False)
     own = model if self_distill else None
     alone = Lesson(train, validation, run.face_input, recipe, seed, own=own)
     if teacher is None:

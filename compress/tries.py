@@ -115,7 +115,7 @@ def _speed(request: Request, row: dict[str, Any]) -> dict[str, Any]:
 def _pruned(request: Request, keep: float) -> Path:
     """The run pruned to this share of its MACs, finished or gone on with. Ctrl-C stops the search, too."""
     request.say(f"keep-{keep:g}: pruning and fine-tuning")
-    base = load_recipe(open_run(request.run).recipe, "student")
+    base = load_recipe(open_run(request.run).recipe, "student", trains=False)
     recipe = load_recipe(recipe_path("prune")[0], "student", [f"stage1.epochs={request.epochs}"], base)
     outcome = prune(
         PruneRequest(

@@ -113,11 +113,14 @@ class Recipe:
         return sum(stage.epochs for stage in self.stages)
 
 
-def load_recipe(path: Path, role: str, overrides: list[str] | None = None, base: Recipe | None = None) -> Recipe:
+def load_recipe(
+    path: Path, role: str, overrides: list[str] | None = None, base: Recipe | None = None, *, trains: bool = True
+) -> Recipe:
     """Read a recipe for `role` ('teacher' or 'student') and apply overrides such as 'stage1.epochs=20'.
 
-    What the file leaves out, its stages apart, is as in `base` when that is given. Raises RecipeError, naming the file
-    and the field, for unknown fields, wrong types and contradictions.
+    What the file leaves out, its stages apart, is as in `base` when that is given. With `trains` False all stages may
+    have 0 epochs, as of a run that is the weights it began with. Raises RecipeError, naming the file and the field, for
+    unknown fields, wrong types and contradictions.
     """
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -137,7 +140,7 @@ def load_recipe(path: Path, role: str, overrides: list[str] | None = None, base:
     for text in overrides or []:
         _override(table, text)
     recipe = _build(Recipe, table, str(path), "")
-    _check(recipe, str(path))
+    _check(recipe, str(path), trains)
     return recipe
 
 
@@ -237,7 +240,7 @@ def _finite(value: float, what: str) -> float:
     return number
 
 
-def _check(recipe: Recipe, where: str) -> None:
+def _check(recipe: Recipe, where: str, trains: bool) -> None:
     """Refuse values out of range and stages that contradict the rest of the recipe."""
 
     def require(holds: bool, message: str) -> None:
@@ -265,7 +268,7 @@ def _check(recipe: Recipe, where: str) -> None:
     )
     require(0 < recipe.decay_rate <= 1, "decay_rate must lie within 0..1, such as 0.9")
     require(recipe.weight_decay >= 0, "weight_decay must not be negative")
-    require(recipe.epochs > 0, "all stages have 0 epochs; give one of them some, e.g. stage1.epochs = 20")
+    require(recipe.epochs > 0 or not trains, "all stages have 0 epochs; give one of them some, e.g. stage1.epochs = 20")
     require(0 <= recipe.augmentation.rotation < 90, "augmentation.rotation must lie within 0..90 degrees")
     require(
         0 < recipe.augmentation.scale_down <= 1 <= recipe.augmentation.scale_up,

@@ -17,7 +17,8 @@ from edgeface.errors import BundleError, RunError
 from edgeface.face_input import FaceInput
 from edgeface.models.squeezenext import Widths, check_widths, uniform_widths
 from edgeface.train.batches import Images, plain_batches
-from edgeface.train.session import Start, load_split
+from edgeface.train.session import load_split
+from edgeface.train.start import Start
 from edgeface.train.step import Learner
 from edgeface.train.teacher_cache import TeacherCache
 
@@ -64,7 +65,7 @@ def bundle_start(path: Path, data: Path) -> Start:
 
     accuracy = (bundle.accuracy or {}).get("after")
     facts = {"bundle": str(path.resolve()), "model_sha256": bundle.model_sha256, "figures": {"val_accuracy": accuracy}}
-    return Start("squeezenext_23v5", shape, prepare, {"init": facts})
+    return Start("squeezenext_23v5", shape, prepare, {"init": facts}, bundle.face_input)
 
 
 def folded_layers(model: bytes, path: Path) -> tuple[list[Layer], Layer]:

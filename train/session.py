@@ -7,7 +7,7 @@ import datetime
 import platform
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -31,25 +31,13 @@ from edgeface.train.batches import Images, steps_per_epoch
 from edgeface.train.checkpoint import Place
 from edgeface.train.resuming import resumed_info
 from edgeface.train.schedule import batch_norm_momentum
+from edgeface.train.start import Start
 from edgeface.train.step import Learner
 from edgeface.train.strategies import is_chief, make_strategy
 from edgeface.train.teacher_cache import TeacherCache
 from edgeface.train.trainer import Job, fit
 
 STUDENTS = ("squeezenext_23v5", "mobilefacenet", "mobilefacenet_prelu")
-
-
-@dataclass(frozen=True)
-class Start:
-    """A trained network to go on from: `shape` are its arguments of SHAPE, `facts` what `run.json` says of it besides.
-
-    `prepare` gives the learner its weights, also when a run is resumed; what it returns is called after every step.
-    """
-
-    network: str
-    shape: dict[str, Any]
-    prepare: Callable[[Learner, TeacherCache | None], Callable[[], None] | None]
-    facts: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -86,6 +74,8 @@ def train(request: Request) -> Outcome:
     _check_folder(request)
     dataset = load_dataset(request.data)
     face_input = default_face_input(dataset, request.recipe.size)
+    if request.start:
+        request.start.check(request.recipe, face_input)
     teacher = open_teacher(request.teacher, dataset, face_input) if request.teacher else None
     train_images = load_split(dataset, "train", face_input, strict=request.strict)
     validation = load_split(dataset, "val", face_input, strict=request.strict)
@@ -99,7 +89,7 @@ def train(request: Request) -> Outcome:
         info = resumed_info(request.out, info, pruned=request.start is not None)
         build = info["build"]
     learner, views = _learner(request, strategy, (network, build), teacher, train_images)
-    after_step = request.start.prepare(learner, views) if request.start else None
+    after_step = request.start.begin(learner, views) if request.start else None
     restart_averages(learner.averages, learner.model.weights)
 
     def save_info(figures: dict[str, Any], weights_sha256: str) -> None:

@@ -98,6 +98,8 @@ def fit(job: Job, *, resume: bool) -> Place:
                 place.stage, place.epoch = place.stage + 1, 0
         if not any(stage.epochs for stage in job.recipe.stages[place.stage :]):
             place.stage, job.stopped = len(job.recipe.stages), False  # Ctrl-C in the last step stopped nothing.
+        if not job.recipe.epochs and not resume:  # what it began with is the run, and is fit to be used as it is
+            _validate(job, predictor, place)
         checkpoints.save(place)
     return place
 
@@ -145,11 +147,7 @@ def _epoch(job: Job, stage: Stage, step: Callable, place: Place, per_epoch: int,
 def _end_epoch(job: Job, predictor: Callable, place: Place, per_epoch: int, log: MetricsLog | None, bar: Bar) -> None:
     """Validate, keep the weights when they are the best so far, log, and move the place to the next epoch."""
     with deployed(job.learner):
-        logits = outputs_over(predictor, job.validation, job.face_input)["logits"]
-        accuracy = top_k(logits, job.validation.labels, 1)
-        best = accuracy >= place.best_accuracy
-        if best and is_chief(job.strategy):
-            _keep(job, place, accuracy)
+        accuracy, best = _validate(job, predictor, place)
     means = {name: total / place.step for name, total in place.sums.items()}
     row: dict[str, Any] = {
         "stage": place.stage,
@@ -167,17 +165,23 @@ def _end_epoch(job: Job, predictor: Callable, place: Place, per_epoch: int, log:
     place.epoch, place.step, place.sums = place.epoch + 1, 0, {}
 
 
+def _validate(job: Job, predictor: Callable, place: Place) -> tuple[float, bool]:
+    """The accuracy of the network as it is, and whether it is the best so far and was kept for it."""
+    logits = outputs_over(predictor, job.validation, job.face_input)["logits"]
+    accuracy = top_k(logits, job.validation.labels, 1)
+    best = accuracy >= place.best_accuracy
+    if best and is_chief(job.strategy):
+        _keep(job, place, accuracy)
+    return accuracy, best
+
+
 def _keep(job: Job, place: Place, accuracy: float) -> None:
     """Write the weights as they are now as the run's best."""
     place.best_accuracy = accuracy
     with atomic_path(job.out / "weights.h5") as temporary:
         save_weights(job.learner.model, temporary)
-    figures = {
-        "val_accuracy": accuracy,
-        "stage": place.stage,
-        "epoch": place.epoch,
-        "validation_images": len(job.validation),
-    }
+    trained = {"stage": place.stage, "epoch": place.epoch} if job.recipe.epochs else {}
+    figures = {"val_accuracy": accuracy, **trained, "validation_images": len(job.validation)}
     job.save_info(figures, sha256(job.out / "weights.h5"))
 
 

@@ -11,7 +11,7 @@ from edgeface.models import load_model
 from edgeface.run import open_run
 from edgeface.train.from_bundle import bundle_start
 from edgeface.train.resuming import SHAPE
-from edgeface.train.session import Start
+from edgeface.train.start import Start
 from edgeface.train.step import Learner
 from edgeface.train.teacher_cache import TeacherCache
 
@@ -46,4 +46,4 @@ def warm_start(path: Path, data: Path, *, teacher: bool) -> Start:
 
     shape = {name: run.build[name] for name in SHAPE if name in run.build}
     facts = {"init": {"run": str(path.resolve()), "weights_sha256": run.info["weights_sha256"], "figures": run.figures}}
-    return Start(run.network, shape, prepare, facts)
+    return Start(run.network, shape, prepare, facts, run.face_input)

@@ -89,7 +89,7 @@ def _chosen(run: Path, recipe: str, overrides: list[str] | None) -> tuple[Any, s
     from edgeface.run import open_run
     from edgeface.train.recipes import recipe_path
 
-    base = load_recipe(open_run(run).recipe, "student")
+    base = load_recipe(open_run(run).recipe, "student", trains=False)
     path, name = recipe_path(recipe)
     return load_recipe(path, "student", overrides, base), name
 
@@ -128,8 +128,8 @@ def _sparsity(unstructured: float | None, pattern: str | None) -> Sparsity | Non
 
 def _print(run: Path, figures: dict[str, Any], device: str) -> None:
     before, after = figures["before"], figures["after"]
-    accuracy = "unknown" if before["accuracy"] is None else f"{100 * before['accuracy']:.2f} %"
-    print(f"{run}: {100 * after['accuracy']:.2f} % top-1 on {figures['images']} validation images, before {accuracy}")
+    accuracies = f"{100 * after['accuracy']:.2f} % top-1, before {100 * before['accuracy']:.2f} %"
+    print(f"{run}: {accuracies}, on the same {figures['images']} validation images")
     for name, unit in (("macs", "MACs"), ("parameters", "parameters")):
         share = 100 * after[name] / before[name]
         print(f"  {unit:<11}{after[name] / 1e6:9.3f} million of {before[name] / 1e6:.3f} ({share:.1f} %)")

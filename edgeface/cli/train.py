@@ -40,7 +40,10 @@ Resume = Annotated[
 ]
 Init = Annotated[
     Path | None,
-    typer.Option(help="Begin with the weights of this run, or a student's bundle (same network, same people)."),
+    typer.Option(
+        help="Begin with the weights of this run, or a student's bundle (same network, same people); with 0 epochs in "
+        "all stages they become a run as they are."
+    ),
 ]
 Precision = Annotated[str | None, typer.Option(help="float32 or bf16; overrides the recipe.")]
 Strategy = Annotated[str, typer.Option(help="auto, mirrored (all local GPUs) or multiworker (TF_CONFIG).")]
@@ -210,7 +213,7 @@ def _train(
         recipe, name = read_resumed(out, role, sets, options["recipe"])
     else:
         path, name = recipe_path(options["recipe"] or "cpu")
-        recipe = load_recipe(path, role, sets)
+        recipe = load_recipe(path, role, sets, trains=init is None)
     quiet_tensorflow()
     from edgeface.train.resuming import begun_with
     from edgeface.train.session import STUDENTS, Request, train

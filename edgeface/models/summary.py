@@ -39,6 +39,12 @@ def weight_bytes(model: tf_keras.Model) -> tuple[int, int]:
     return 4 * (kernels + biases), kernels + (4 + 4 + 8) * biases
 
 
+def zero_share(model: tf_keras.Model) -> float:
+    """Share of exact zeros among the weights of convolutions and dense layers, 0..1."""
+    kernels = [kernel.numpy() for kernel in map(_kernel, model.layers) if kernel is not None]
+    return sum(int((kernel == 0).sum()) for kernel in kernels) / sum(kernel.size for kernel in kernels)
+
+
 def _kernel(layer: tf_keras.layers.Layer) -> Any:
     """The kernel of a convolution or a dense layer, None for other layers."""
     if isinstance(layer, tf_keras.layers.DepthwiseConv2D):

@@ -42,4 +42,4 @@ def read_resumed(run: Path, role: str, overrides: list[str], recipe: str | None 
         raise RecipeError(
             f"--resume goes on with {run / 'recipe.toml'}, made from '{name}'; leave out --recipe {recipe}"
         )
-    return load_recipe(run / "recipe.toml", role), str(name)
+    return load_recipe(run / "recipe.toml", role, trains=False), str(name)
