@@ -82,7 +82,9 @@ def _about_runs(table: dict[str, Any]) -> list[str]:
         )
     untrained = [name for name, run in runs if _kept_first(run)]
     if untrained:
-        lines.append(f"int8-qat holds the state before int8 training, which never bettered it: {'; '.join(untrained)}.")
+        lines.append(
+            f"int8-qat is the state before int8 training, no epoch of which was better: {'; '.join(untrained)}."
+        )
     return lines
 
 

@@ -136,7 +136,7 @@ def test_int8_bundles_of_other_epochs_are_no_part_of_a_rows_mean(folder, tmp_pat
     assert row["bytes"]["int8"] == rows_before["2.0-plain"]["bytes"]["int8"]
     remarks = tables.remarks(table)
     assert any(line.startswith("int8 left out") and line.endswith("again): 2.0-plain, seed 0.") for line in remarks)
-    assert "int8-qat holds the state before int8 training, which never bettered it: 2.0-plain, seed 1." in remarks
+    assert "int8-qat is the state before int8 training, no epoch of which was better: 2.0-plain, seed 1." in remarks
     assert "int8 left out" in page.render(out, collect(out))
     assert "int8" not in " ".join(tables.remarks(collect(folder)["tables"][0])).replace("int8-qat: teacher-student", "")
 
