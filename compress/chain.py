@@ -29,8 +29,10 @@ def run_chain(run: Run, model: tf_keras.Model) -> list[dict[str, Any]]:
         return [*before, *_teacher(run, before), own]
     if run.info.get("quantization"):  # it recorded what came before it, a pruned run also itself
         return [*recorded, own]
-    known = {key: value for key, value in recorded[-1].items() if value is not None}
-    return [*recorded[:-1], {**own, **known, "name": own["name"]}]  # its folder may have been moved
+    *before, last = recorded
+    known = {key: value for key, value in last.items() if value is not None}
+    # Its folder may have been moved, and another teacher than the student's may have taught it.
+    return [*before, *_teacher(run, before), {**own, **known, "name": own["name"]}]
 
 
 def network_entry(step: str, run: Run, model: tf_keras.Model) -> dict[str, Any]:

@@ -82,6 +82,7 @@ def test_recorded_steps_come_first(taught, tmp_path):
     pruned = tmp_path / "pruned"
     shutil.copytree(taught, pruned)
     info = json.loads((pruned / "run.json").read_text())
+    taught_by, info["teacher"] = info["teacher"], None
     info["chain"] = [
         {"step": "teacher", "name": "big", "accuracy": 0.9, "macs": 100},
         {"step": "pruned", "name": "pruned", "accuracy": 0.4, "fps": 5.0},
@@ -96,6 +97,13 @@ def test_recorded_steps_come_first(taught, tmp_path):
     moved = pruned.rename(tmp_path / "elsewhere")
     assert [(step["step"], step["name"]) for step in run_chain(open_run(moved), model)] == [
         ("teacher", "big"),
+        ("pruned", "elsewhere"),
+    ]
+    # Another teacher taught it to live with fewer channels.
+    (moved / "run.json").write_text(json.dumps({**info, "teacher": taught_by}))
+    assert [(step["step"], step["name"]) for step in run_chain(open_run(moved), model)] == [
+        ("teacher", "big"),
+        ("teacher", "teacher"),
         ("pruned", "elsewhere"),
     ]
     info["quantization"] = {
