@@ -115,7 +115,7 @@ def _table_rows(figures: Figures) -> list[tuple[str, str, str, str]]:
             _least(peer and peer["ratio"]["value"], 4.0),
         ),
         (
-            f"their accuracy after {figures['peer_epochs']} epochs each, 1.0 / MobileFaceNet",
+            f"their accuracy after {figures['peer_epochs'] or 'equal'} epochs each, 1.0 / MobileFaceNet",
             "same row",
             peer["accuracy"] if peer else NOT_MEASURED,
             "",
