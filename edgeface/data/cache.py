@@ -53,7 +53,7 @@ def cached_images(
     place = hashlib.sha256(json.dumps([str(dataset.root.resolve()), split, face_input.to_dict()]).encode()).hexdigest()
     entry = _open(folder, samples, face_input.size)
     if entry is None:
-        _remove_unused(folder.parent, place)
+        _remove_unused(folder, place)
         _build(folder, samples, face_input, place, progress)
         entry = _open(folder, samples, face_input.size)
         if entry is None:
@@ -145,13 +145,18 @@ def _build(
             raise
 
 
-def _remove_unused(root: Path, place: str) -> None:
-    """Remove what nobody used for a month, and the older state of the dataset, split and input that are `place`."""
-    for index in root.glob("*px-*/index.json"):
+def _remove_unused(folder: Path, place: str) -> None:
+    """Remove what nobody used for a month, and the older state of the dataset, split and input that are `place`.
+
+    Another process may be making the same cache: neither `folder`, which it may just have finished, nor hidden folders,
+    which are being written, are older states."""
+    for index in folder.parent.glob("*px-*/index.json"):
+        found = index.parent
         with contextlib.suppress(OSError, ValueError, AttributeError):
-            old = time.time() - index.parent.stat().st_mtime > _UNUSED_SECONDS
-            if old or json.loads(index.read_text(encoding="utf-8")).get("place") == place:
-                shutil.rmtree(index.parent)
+            old = time.time() - found.stat().st_mtime > _UNUSED_SECONDS
+            whole = found != folder and not found.name.startswith(".")
+            if old or (whole and json.loads(index.read_text(encoding="utf-8")).get("place") == place):
+                shutil.rmtree(found)
 
 
 def _to_stderr(message: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -179,3 +180,25 @@ def test_caches_unused_for_a_month_go_when_a_new_one_is_made(faces: Path) -> Non
     cached_images(dataset, "val", FaceInput(40))
     assert not old.exists()
     assert used.is_dir()
+
+
+def test_what_another_process_is_making_stays(faces: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two runs that begin together make the same cache."""
+    dataset = load_dataset(faces)
+    cached_images(dataset, "train", FaceInput(16))
+    (folder,) = cache_root(dataset).iterdir()
+    written = folder.with_name(f".{folder.name}-abc")
+    shutil.copytree(folder, written)
+    opened, built = cache._open, []
+
+    def first_time_missing(*arguments):
+        """The other process finishes it after this one looked."""
+        return opened(*arguments) if built else None
+
+    def build(path: Path, *arguments) -> None:
+        built.append(path.is_dir() and written.is_dir())
+
+    monkeypatch.setattr(cache, "_open", first_time_missing)
+    monkeypatch.setattr(cache, "_build", build)
+    cached_images(dataset, "train", FaceInput(16))
+    assert built == [True]
