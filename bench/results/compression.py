@@ -40,7 +40,7 @@ def collect(results: dict[str, Any]) -> Figures:
         accuracies = _seeds(results, f"{kind}-int8", lambda found: found["float_accuracy"])
         return None if accuracies is None or base is None else [100 * (base - value) for value in accuracies]
 
-    modes = ("int8", "qat-taught", "qat-alone", "qat-self")
+    modes = ("int8", "qat-alone", "qat-self", "qat-both", "qat-taught")
     return {
         "student_accuracy": base,
         "images": next(iter(_seeds(results, "student-int8", lambda found: found["images"]) or ()), None),
@@ -49,6 +49,7 @@ def collect(results: dict[str, Any]) -> Figures:
         "pruned60_alone_loss": float_losses("pruned60-alone"),
         "pruned60_taught_int8_loss": losses("pruned60-taught"),
         "pruned60_alone_int8_loss": losses("pruned60-alone"),
+        "machine": _machine(results.get("bench-pruned")),
         "pruned60_speedup": _ratio(results.get("bench-pruned"), "pruned60"),
         "pruned40_int8_loss": losses("pruned40-taught"),
         "pruned40_bytes": _seeds(results, "pruned40-taught-int8", lambda found: found["bytes"]),
@@ -78,7 +79,7 @@ def render(figures: Figures) -> str:
         f"1.0-SqNxt-23v5 on people51: {NOT_MEASURED if base is None else f'{100 * base:.2f} %'} top-1 in float32 on "
         f"{figures['images'] or 'its'} validation images. Teacher: {figures['teacher']}. Spread: standard deviation "
         "over the seeds of fine-tuning, all from one student. fps: median of interleaved rounds, 99 % interval in "
-        "brackets."
+        f"brackets; one thread of {figures['machine']}."
     )
     parts = [f"{name}: {_parts(figures[f'seconds_{key}_parts'])}" for name, key in (("int8", "int8"), ("qat", "qat"))]
     return "\n".join(
@@ -115,7 +116,7 @@ def _table_rows(figures: Figures) -> list[tuple[str, str, str, str]]:
             _least(peer and peer["ratio"]["value"], 4.0),
         ),
         (
-            f"their accuracy after {figures['peer_epochs'] or 'equal'} epochs each, 1.0 / MobileFaceNet",
+            f"their accuracy after epoch {figures['peer_epochs'] or 'N'} of each, 1.0 / MobileFaceNet",
             "same row",
             peer["accuracy"] if peer else NOT_MEASURED,
             "",
@@ -154,6 +155,14 @@ def _teacher(run: dict[str, Any] | None) -> str:
     return f"{network} of {100 * run['figures']['val_accuracy']:.2f} %"
 
 
+def _machine(bench: dict[str, Any] | None) -> str:
+    """The CPU of a bench, and whether it has the instructions that int8 gains most from."""
+    if bench is None or "machine" not in bench:
+        return "a CPU that is not known"
+    has = [name for name in bench["machine"].get("features", []) if "vnni" in name]
+    return f"{bench['machine']['cpu']}, {'with ' + ', '.join(has) if has else 'without int8 dot products (VNNI)'}"
+
+
 def _ratio(bench: dict[str, Any] | None, name: str) -> dict[str, float] | None:
     """The speed of the row whose name begins so, times the first row's."""
     rows = [] if bench is None else [row for row in bench["rows"][1:] if row["name"].startswith(name)]
@@ -179,6 +188,7 @@ def _mode_rows(modes: dict[str, Any]) -> list[tuple[str, str, str, str]]:
         "int8": "int8 without training: top-1, %",
         "qat-alone": "qat without a teacher: top-1, %",
         "qat-self": "qat taught by its own float network: top-1, %",
+        "qat-both": "qat taught by that and the teacher: top-1, %",
         "qat-taught": "qat with the teacher: top-1, %",
     }
     rows = [(title, "", _spread(modes[mode]["accuracy"]), "") for mode, title in titles.items()]

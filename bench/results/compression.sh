@@ -74,6 +74,7 @@ for seed in $seeds; do
   quantize "student-int8-s$seed" "$student" int8 --seed "$seed"
   quantize "student-qat-alone-s$seed" "$student" qat --seed "$seed" $qat
   quantize "student-qat-self-s$seed" "$student" qat --seed "$seed" $qat --self-distill
+  quantize "student-qat-both-s$seed" "$student" qat --seed "$seed" $qat --self-distill --teacher "$teacher"
   quantize "student-qat-taught-s$seed" "$student" qat --seed "$seed" $qat --teacher "$teacher"
   prune "$student" "$work/pruned60-alone-s$seed" --keep-macs 0.6 --seed "$seed"
   quantize "pruned60-alone-int8-s$seed" "$work/pruned60-alone-s$seed" int8

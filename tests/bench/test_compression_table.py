@@ -58,6 +58,7 @@ def test_means_spread_and_verdicts(script, tmp_path):
         "seconds-timed-int8": {"wall": 95},
         "timed-qat": quantized(0.9),
         "bench-pruned": {
+            "machine": {"cpu": "Some CPU", "features": ["avx2", "avx512_vnni"]},
             "rows": [{"name": "a"}, {"name": "pruned60-x", "ratio": {"value": 1.4, "low": 1.3, "high": 1.5}}]
         },
         "bench-peer": {
@@ -71,6 +72,7 @@ def test_means_spread_and_verdicts(script, tmp_path):
         (work / f"{name}.json").write_text(json.dumps(result))
     script.main(work, tmp_path)
     text = (tmp_path / "compression.md").read_text()
+    assert "one thread of Some CPU, with avx512_vnni." in text
     # 90 % before; 89 and 91 % after: 1 and -1 points lost.
     assert cell(text, "1.0 pruned to 60 %")[2:] == ["0.00 +- 1.41 (2 runs)", "yes"]
     assert cell(text, "the same without the teacher")[2:] == ["4.00 (one run)", "yes"]
@@ -81,7 +83,7 @@ def test_means_spread_and_verdicts(script, tmp_path):
     assert cell(text, "its embedding cosine")[2:] == ["0.9700 (one run)", "NO"]
     assert cell(text, "1.0 int8 against MobileFaceNet")[2:] == ["5.00x (4.90-5.10)", "yes"]
     assert "90.00 % top-1 in float32 on 100 validation images. Teacher: 2.0-SqNxt-23v5 of 92.00 %." in text
-    assert cell(text, "their accuracy after 3 epochs each")[2] == "90.00 % / 80.00 %"
+    assert cell(text, "their accuracy after epoch 3 of each")[2] == "90.00 % / 80.00 %"
     assert cell(text, "quantize --mode int8")[2:] == ["95 (one run)", "NO"]
     assert cell(text, "qat conversion")[2:] == ["50 (one run)", "yes"]
     assert "/somewhere" not in (tmp_path / "compression.json").read_text()
