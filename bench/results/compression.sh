@@ -14,7 +14,7 @@ work=$runs/compression
 teacher=${TEACHER:-$work/teacher-2.0} student=${STUDENT:-$work/student-1.0}
 qat="--epochs 1 --frozen 0 --learning-rate 1e-4"
 note="Trained on film and public figures for research; not for commercial use, no redistribution of the photographs."
-mkdir -p "$work/bundles"
+mkdir -p "$work/bundles" "$work/audit"
 
 restore() { # RUN BUNDLE: a run with the bundle's weights as they are
   finished "$1" || edgeface train student "$data" --recipe cpu --init "$2" --out "$1" \
@@ -87,7 +87,8 @@ done
 first=${seeds%% *}
 pruned=("pruned60-taught-int8-s$first" "pruned40-taught-int8-s$first")
 once bench-pruned edgeface bench "$work/bundles/student-int8-s$first" "${pruned[@]/#/$work/bundles/}" --threads 1
-once sensitivity edgeface sensitivity "$student" --data "$data"
+once sensitivity edgeface sensitivity "$student" --data "$data" --out "$work/audit/sensitivity.json"
+cp "$work/audit/sensitivity.png" "$here/compression-sensitivity.png"
 
 # 1.0 and MobileFaceNet at 112 px by the same recipe, without a teacher
 peer "$work/student-112" --width 1.0
