@@ -12,8 +12,34 @@ from typing import Any
 import pytest
 
 from edgeface.bench.document import DEFINITIONS, FORMAT, MEASURED, VERSION, Row
+from edgeface.bench.reproduction import rows
+from edgeface.bench.reproduction.plan import Plan, Settings, make_plan, write_plan
+from edgeface.data.layouts import load_dataset
 from edgeface.errors import UsageError
 
+RECIPE = """
+batch_size = 8
+[distillation]
+views = 2
+[stage0]
+epochs = 1
+[stage1]
+epochs = 2
+basic_augmentation = true
+center_loss = 1e-5
+pre_logit_norm = 1e-5
+[stage2]
+epochs = 1
+basic_augmentation = true
+seaweed = true
+center_loss = 1e-4
+pre_logit_norm = 1e-4
+hard_instance_mining = true
+triplet = 0.5
+[teacher.stage1]
+epochs = 5
+"""
+"""What the tables of these tests are planned with: a recipe that has all three stages."""
 MEASURED_ACCURACY = {"top1": 0.91234, "images": 500, "data": "people", "split": "val", "runtime": "LiteRT 2.3.0"}
 PER_OP = {
     "total_us": 1000.0,
@@ -137,3 +163,19 @@ def fake_devices(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, int]]:
     monkeypatch.setitem(sys.modules, "edgeface.bench.devices", devices)
     monkeypatch.setitem(sys.modules, "edgeface.bench.simulate", simulation)
     return asked
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """What a comparison is planned by."""
+    path = tmp_path / "mine.toml"
+    path.write_text(RECIPE)
+    return Settings("comparison", path, "mine", seeds=2, quantize=True)
+
+
+@pytest.fixture
+def plan(settings: Settings, tiny_data: Path, tmp_path: Path) -> Plan:
+    """A comparison, planned in `tmp_path / "out"`."""
+    made = make_plan(settings, rows.comparison(), load_dataset(tiny_data), tmp_path / "out")
+    write_plan(tmp_path / "out", made)
+    return made
