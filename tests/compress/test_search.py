@@ -252,23 +252,24 @@ def test_a_search_from_end_to_end(student_run, teacher_run, tmp_path):
     )  # fmt: skip
     result = search(request)
     assert result["chosen"] == "keep-0.6-int8"
-    assert calls == [2, 2, 3]  # the shapes; the finished try beside the run; the steps of the chosen one
+    assert calls == [2, 2, 4]  # the shapes; the finished try beside the run; all steps of the chosen one
     bundle = open_bundle(tmp_path / "door")
     row = result["tries"][1]
     assert (bundle.size, row["fps"]) == (row["size"], 20.0)
     assert [(step["step"], step["fps"]) for step in bundle.chain] == [
         ("student", 10.0),
-        ("pruned", 20.0),
-        ("int8", 30.0),
+        ("teacher", 20.0),
+        ("pruned", 30.0),
+        ("int8", 40.0),
     ]
-    assert "20.0" in (tmp_path / "door" / "MODEL_CARD.md").read_text()
-    assert bundle.chain[1]["macs"] <= 0.6 * bundle.chain[0]["macs"]
+    assert "40.0" in (tmp_path / "door" / "MODEL_CARD.md").read_text()
+    assert bundle.chain[2]["macs"] <= 0.6 * bundle.chain[0]["macs"]
     assert bundle.source["budget"] == "fps>=1.1x, drop<=90"
     assert (tmp_path / "work" / "front.png").is_file()
     check_fits(result, request.budget)
     # Again: everything is on disk, nothing is measured or trained, and the choice is the same.
     assert search(request) == result
-    assert calls == [2, 2, 3]
+    assert calls == [2, 2, 4]
     # From nothing with the same seed: the same choice with the same figures.
     fresh = search(replace(request, work=tmp_path / "fresh", out=tmp_path / "fresh-door"))
     assert [(row["accuracy"], row["size"]) for row in fresh["tries"]] == [
