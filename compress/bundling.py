@@ -15,7 +15,7 @@ import tf_keras
 from edgeface.bundle import store_thresholds, write_bundle
 from edgeface.compress import calibration
 from edgeface.compress.audit import Audit
-from edgeface.compress.chain import run_chain
+from edgeface.compress.chain import run_chain, taught
 from edgeface.compress.chain_speed import with_speed
 from edgeface.compress.checks import CalibrationCheck, check_calibration
 from edgeface.compress.export import INTEGER_MODES
@@ -32,7 +32,8 @@ from edgeface.verification import count_all_pairs, curve_of, thresholds_of
 
 @dataclass(frozen=True)
 class Work:
-    """What a conversion is measured against: the run with its network, and that network's outputs (`reference`)."""
+    """What a conversion is measured against: the run with its network, and that network's outputs (`reference`).
+    `teacher` is the run that taught it in int8 training."""
 
     run: Run
     model: tf_keras.Model
@@ -43,6 +44,7 @@ class Work:
     threads: int = 1
     float_layers: tuple[str, ...] = ()
     fps: MeasureFps | None = None
+    teacher: Path | None = None
 
 
 def write(work: Work, model: bytes, out: Path, settings: dict[str, Any], note: str) -> dict[str, Any]:
@@ -51,7 +53,8 @@ def write(work: Work, model: bytes, out: Path, settings: dict[str, Any], note: s
     chain = run_chain(work.run, work.model)
     chain[-1] |= {"accuracy": measured["float_accuracy"], "images": len(work.validation)}
     own = {"step": work.mode, "name": out.name, "network": work.run.network, "accuracy": measured["accuracy"]}
-    chain.append({**own, "images": len(work.validation), "macs": chain[-1]["macs"], "bytes": len(model), "fps": None})
+    own |= {"images": len(work.validation), "macs": chain[-1]["macs"], "bytes": len(model), "fps": None}
+    chain = [*taught(chain, work.teacher), own]
     if work.fps is not None:
         chain = with_speed(chain, model, work.mode, work.run.identities, work.run.face_input, work.fps)
     accuracy = {

@@ -35,6 +35,14 @@ def run_chain(run: Run, model: tf_keras.Model) -> list[dict[str, Any]]:
     return [*before, *_teacher(run, before), {**own, **known, "name": own["name"]}]
 
 
+def taught(chain: list[dict[str, Any]], teacher: Path | None) -> list[dict[str, Any]]:
+    """The chain with the run `teacher`, which taught the step that comes next, unless it is the last teacher in it."""
+    if teacher is None:
+        return chain
+    run = open_run(teacher)
+    return [*chain, *_new_teacher(network_entry("teacher", run, build_network(run.network, run.build)), chain)]
+
+
 def network_entry(step: str, run: Run, model: tf_keras.Model) -> dict[str, Any]:
     """The entry of a run's network as it is, in float32."""
     return _entry(
@@ -107,6 +115,11 @@ def _teacher(run: Run, before: list[dict[str, Any]]) -> list[dict[str, Any]]:
     teacher = _unchanged(path, known.get("weights_sha256"))
     if teacher is not None:
         entry = network_entry("teacher", teacher, build_network(teacher.network, teacher.build))
+    return _new_teacher(entry, before)
+
+
+def _new_teacher(entry: dict[str, Any], before: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The entry, or nothing when it is the last teacher of the steps `before`."""
     last = next((step for step in reversed(before) if step["step"] == "teacher"), None)
     same = last is not None and all(last[key] == entry[key] for key in ("name", "accuracy", "images"))
     return [] if same else [entry]

@@ -12,7 +12,7 @@ from typing import Any
 
 import tf_keras
 
-from edgeface.compress.chain import run_chain
+from edgeface.compress.chain import run_chain, taught
 from edgeface.compress.qat_model import Ranges, activation_ranges, plain_weights
 from edgeface.errors import RunError
 from edgeface.face_input import FaceInput
@@ -71,14 +71,17 @@ def save(
     model: tf_keras.Model,
     kept: Stored,
     figures: dict[str, Any],
+    teacher: Path | None = None,
 ) -> None:
-    """Write the run. `model` is the float network that `quantized` was made from; it is left as it is."""
+    """Write the run. `model` is the float network that `quantized` was made from; it is left as it is. `teacher` is the
+    run that taught it for int8."""
     plain = tf_keras.models.clone_model(model)
     plain_weights(quantized, plain)
     with atomic_folder(folder) as temporary:
         save_weights(plain, temporary / "weights.h5")
         for name in ("recipe.toml", "identities.txt"):
             (temporary / name).write_bytes((run.path / name).read_bytes())
-        info = {**run.info, "figures": figures, "quantization": asdict(kept), "chain": run_chain(run, model)}
+        chain = taught(run_chain(run, model), teacher)
+        info = {**run.info, "figures": figures, "quantization": asdict(kept), "chain": chain}
         info["weights_sha256"] = sha256(temporary / "weights.h5")
         write_json(temporary / "run.json", info)

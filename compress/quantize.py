@@ -139,8 +139,9 @@ def quantize(request: Request) -> Outcome:
     clock.lap("float network")
     converted = _convert(request, run, model, float_layers, train, validation, clock)
     work = bundling.Work(
-        run, model, dataset, validation, reference, request.mode, request.threads, float_layers, request.fps
-    )
+        run, model, dataset, validation, reference, request.mode, request.threads, float_layers, request.fps,
+        request.teacher,
+    )  # fmt: skip
     checked = None if train is None else bundling.calibration_check(work, train, request.calibration, request.seed)
     if checked is not None:
         clock.lap("checking calibration")
@@ -265,7 +266,7 @@ def _convert(
         if request.save_run is not None:
             kept = qat_run.Stored.of(source, float_layers, teaching)
             figures = qat_run.figures_of(training, source, validation, run.face_input)
-            qat_run.save(request.save_run, run, source, model, kept, figures)
+            qat_run.save(request.save_run, run, source, model, kept, figures, request.teacher)
     model_bytes = to_tflite(source, request.mode, io=request.io, calibration=samples)
     clock.lap("converting")
     return _Converted(model_bytes, training, teaching)

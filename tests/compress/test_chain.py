@@ -15,6 +15,7 @@ from edgeface.tensorflow_setup import quiet_tensorflow
 
 quiet_tensorflow()
 
+from edgeface.compress import chain
 from edgeface.compress.chain import network_of, run_chain
 from edgeface.compress.quantize import Request, quantize
 from edgeface.models import load_model
@@ -116,6 +117,17 @@ def test_recorded_steps_come_first(taught, tmp_path):
         "pruned",
         "trained for int8",
     ]
+
+
+def test_the_teacher_of_int8_training_is_told_once(student_run, teacher_run):
+    """`student_run` was trained alone."""
+    run = open_run(student_run)
+    alone = run_chain(run, load_model(run))
+    both = chain.taught(alone, teacher_run)
+    assert [(step["step"], step["name"]) for step in both] == [("student", "student"), ("teacher", teacher_run.name)]
+    assert both[-1]["macs"] > 0
+    assert chain.taught(both, teacher_run) == both
+    assert chain.taught(alone, None) == alone
 
 
 def test_a_run_that_began_with_a_bundle_tells_of_it(bundle, student_run, tmp_path):

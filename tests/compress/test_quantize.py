@@ -75,6 +75,7 @@ def test_qat_with_a_teacher(student_run, teacher_run, tmp_path):
     bundle = open_bundle(out)
     assert (bundle.mode, bundle.io) == ("qat", "int8")
     assert bundle.source["quantization"]["teacher"] == "teacher"
+    assert [step["step"] for step in bundle.chain] == ["student", "teacher", "qat"]
     assert "toy" in (out / "MODEL_CARD.md").read_text()
     assert [row["epoch"] for row in outcome.training] == [0, 1]
     before, after = (row["val_accuracy"] for row in outcome.training)
