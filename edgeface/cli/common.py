@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import functools
 import json
+import signal
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -55,12 +58,13 @@ def progress_line(quiet: bool) -> Callable[[str, int, int], None] | None:
 
 
 def command(function: Callable[..., None]) -> Callable[..., None]:
-    """Turn EdgeFaceError into one or two lines on standard error and its exit code."""
+    """Turn EdgeFaceError into one or two lines on standard error and its exit code; SIGTERM ends it as Ctrl-C does."""
 
     @functools.wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> None:
         try:
-            function(*args, **kwargs)
+            with _stoppable():
+                function(*args, **kwargs)
             sys.stdout.flush()
         except EdgeFaceError as error:
             note(f"error: {error}")
@@ -85,6 +89,23 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
             raise typer.Exit(130) from None
 
     return wrapper
+
+
+@contextlib.contextmanager
+def _stoppable() -> Iterator[None]:
+    """SIGTERM, which service managers and plain `kill` send, raises KeyboardInterrupt."""
+
+    def stop(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():  # only that one may set a handler
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def require_png(path: Path, what: str) -> None:

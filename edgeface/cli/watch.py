@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -82,7 +81,7 @@ def watch(
     from edgeface.gallery import Gallery
     from edgeface.identification import watch_faces
 
-    with Gallery(gallery, key_file) as opened, _stoppable():
+    with Gallery(gallery, key_file) as opened:
         chosen = gallery_bundle(opened, bundle)
         limit, line = threshold_in_force(chosen, fmr, threshold, detector, flip=opened.info.flip, average=average)
         reader = open_reader(chosen, detector, detector_model, quality, threads, runtime, opened.info.flip)
@@ -99,20 +98,6 @@ def watch(
                     break
         note(f"looked at {looked} frames, dropped {max(0, last + 1 - looked)}", quiet=quiet)
     _leave()
-
-
-@contextlib.contextmanager
-def _stoppable() -> Iterator[None]:
-    """SIGTERM, which service managers send, ends as Ctrl-C does."""
-
-    def stop(*_: Any) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _open_window(wanted: bool | None) -> bool:

@@ -1,6 +1,8 @@
 """Errors that reach the command line."""
 
 import errno
+import os
+import signal
 
 import pytest
 import typer
@@ -17,6 +19,25 @@ def test_an_unforeseen_file_error_is_one_line_and_exit_code_2(capsys):
         read()
     assert left.value.exit_code == 2
     assert capsys.readouterr().err == "error: /root/x: Permission denied; check the path and its permissions\n"
+
+
+def test_sigterm_ends_a_command_as_ctrl_c_does(capsys):
+    left_alone = []
+
+    @command
+    def train():
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            signal.pause()
+        finally:
+            left_alone.append("tidied up")
+
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(typer.Exit) as left:
+        train()
+    assert (left.value.exit_code, left_alone) == (130, ["tidied up"])
+    assert capsys.readouterr().err == "interrupted\n"
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_a_reader_that_has_gone_is_left_to_the_framework():
