@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import html
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,22 +14,18 @@ from edgeface.bench.reproduction.svg import Series
 MOST_CLOUDS = 5
 
 
-def learning_curves(table: dict[str, Any]) -> tuple[str, list[tuple[str, int, bool]]] | None:
-    """(chart, legend of (name, colour, dashed)): validation accuracy by step of every run. None before any epoch."""
-    series, legend = [], []
+def learning_curves(table: dict[str, Any]) -> str | None:
+    """Validation accuracy by step of every run, a colour a row. None before any epoch."""
+    series = []
     for place, row in enumerate(table["rows"]):
-        curves = [run["curve"] for run in row["runs"] if run["curve"]]
-        look = {"colour": place, "dashed": place >= svg.COLOURS}
-        for curve in curves:
+        for curve in (run["curve"] for run in row["runs"] if run["curve"]):
             points = tuple((float(epoch["global_step"]), 100 * epoch["val_accuracy"]) for epoch in curve)
-            series.append(Series(row["title"], points, **look))
-        if curves:
-            legend.append((row["title"], place % svg.COLOURS, look["dashed"]))
+            series.append(Series(row["title"], points, place, dashed=place >= svg.COLOURS))
     if not series:
         return None
     x = svg.axis_for([x for one in series for x, _ in one.points], "training steps")
     y = svg.axis_for([y for one in series for _, y in one.points], "validation accuracy, %")
-    return svg.lines(series, x, y, f"Learning curves of {table['table']}"), legend
+    return svg.lines(series, x, y, f"Learning curves of {table['table']}")
 
 
 def against_size(table: dict[str, Any]) -> str | None:
@@ -98,12 +92,3 @@ def _against(table: dict[str, Any], label: str, measure: Any) -> str | None:
 
 def _millions(value: int | None) -> float | None:
     return None if value is None else value / 1e6
-
-
-def legend_html(legend: Sequence[tuple[str, int, bool]]) -> str:
-    """The names of a chart's lines beside their colours."""
-    items = [
-        f'<li><i style="border-top:3px {"dashed" if dashed else "solid"} var(--c{colour})"></i>{html.escape(name)}</li>'
-        for name, colour, dashed in legend
-    ]
-    return f'<ul class="legend">{"".join(items)}</ul>'

@@ -26,8 +26,6 @@ th{color:var(--soft);font-weight:600}td.number{text-align:right}
 summary{font-weight:600;margin:1.4rem 0 .4rem;cursor:pointer}
 figure{margin:0;min-width:0}figcaption{font-size:.88rem;color:var(--soft);overflow-wrap:anywhere}
 svg.chart{width:100%;height:auto;display:block;max-width:560px}
-.legend{list-style:none;display:flex;flex-wrap:wrap;gap:.2rem 1rem;margin:.3rem 0;padding:0;font-size:.85rem}
-.legend i{display:inline-block;width:22px;margin-right:.4rem;vertical-align:middle}
 .bar{display:inline-block;height:.7rem;background:var(--c1);vertical-align:middle}
 code{overflow-wrap:anywhere}.faces img{width:56px;height:56px;object-fit:cover;margin:2px}
 """
@@ -73,8 +71,7 @@ def _charts(table: dict[str, Any]) -> list[tuple[str, str, str]]:
     charts = []
     curves = figures.learning_curves(table)
     if curves is not None:
-        caption = "Validation accuracy after every epoch, a line a run." + figures.legend_html(curves[1])
-        charts.append(("curves", caption, curves[0]))
+        charts.append(("curves", "Validation accuracy after every epoch, a line a run.", curves))
     size = figures.against_size(table)
     if size is not None:
         charts.append(("size", "Mean validation accuracy against the size of the bundle's model.", size))

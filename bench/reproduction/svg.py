@@ -10,6 +10,7 @@ from dataclasses import dataclass
 WIDTH, HEIGHT = 420, 300
 _LEFT, _RIGHT, _TOP, _BOTTOM = 48, 14, 14, 40
 COLOURS = 10
+_LEGEND_LINE, _LETTER = 17, 6.2
 STYLE = """
 :root{--ink:#1b1f24;--soft:#57606a;--rule:#d0d7de;--ground:#ffffff;
 --c0:#0b5fc0;--c1:#c2410c;--c2:#157f3d;--c3:#a21caf;--c4:#a16207;--c5:#0e7490;--c6:#be123c;--c7:#4d7c0f;--c8:#6d28d9;
@@ -55,7 +56,7 @@ class Axis:
             powers = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
             found = [step * 10.0**power for power in powers for step in (1, 2, 5)]
             return [value for value in found if self.low <= value <= self.high]
-        step = nice_step((self.high - self.low) / 5)
+        step = nice_step((self.high - self.low) / 8)
         first = math.ceil(self.low / step - 1e-9)
         return [number * step for number in range(first, math.floor(self.high / step + 1e-9) + 1)]
 
@@ -76,16 +77,13 @@ def axis_for(values: Sequence[float], label: str, *, logarithmic: bool = False) 
 
 
 def lines(series: Sequence[Series], x: Axis, y: Axis, title: str) -> str:
-    """A chart of lines."""
+    """A chart of lines, their names below it."""
     parts = []
     for one in series:
         path = " ".join(f"{_x(x, a):.1f},{_y(y, b):.1f}" for a, b in one.points)
-        dash = ' stroke-dasharray="5 4"' if one.dashed else ""
-        parts.append(
-            f'<polyline points="{path}" fill="none" stroke="var(--c{one.colour % COLOURS})" stroke-width="1.8"{dash}>'
-            f"<title>{html.escape(one.name)}</title></polyline>"
-        )
-    return _chart(_frame(x, y) + "".join(parts), title)
+        parts.append(f'<polyline points="{path}" {_stroke(one)}><title>{html.escape(one.name)}</title></polyline>')
+    legend, height = _legend(series)
+    return _chart(_frame(x, y) + "".join(parts) + legend, title, height=HEIGHT + height)
 
 
 def dots(series: Sequence[Series], x: Axis, y: Axis, title: str) -> str:
@@ -137,8 +135,26 @@ def _y(axis: Axis, value: float) -> float:
     return HEIGHT - _BOTTOM - axis.place(value) * (HEIGHT - _TOP - _BOTTOM)
 
 
+def _stroke(one: Series) -> str:
+    dash = ' stroke-dasharray="5 4"' if one.dashed else ""
+    return f'fill="none" stroke="var(--c{one.colour % COLOURS})" stroke-width="1.8"{dash}'
+
+
+def _legend(series: Sequence[Series]) -> tuple[str, int]:
+    """Each name once beside its line, in as many columns as fit; and the height that they take."""
+    looks = list({one.name: one for one in series}.values())
+    column = 36 + _LETTER * max(len(one.name) for one in looks)
+    columns = max(1, int((WIDTH - 8) / column))
+    parts = []
+    for number, one in enumerate(looks):
+        left, top = 8 + number % columns * (WIDTH - 8) / columns, HEIGHT + 12 + number // columns * _LEGEND_LINE
+        parts.append(f'<polyline points="{left:.1f},{top - 4} {left + 22:.1f},{top - 4}" {_stroke(one)}/>')
+        parts.append(f'<text x="{left + 28:.1f}" y="{top}">{html.escape(one.name)}</text>')
+    return "".join(parts), 8 + -(-len(looks) // columns) * _LEGEND_LINE
+
+
 def _label(text: str, across: float, down: float, taken: list[tuple[float, float, float]]) -> str:
-    width = 6.2 * len(text)
+    width = _LETTER * len(text)
     left = across + 8 if across + 8 + width < WIDTH - 2 else across - 8 - width
     left = max(left, 2)
     top = down + 4

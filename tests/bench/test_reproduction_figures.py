@@ -3,6 +3,7 @@
 import json
 import math
 import sys
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -56,6 +57,17 @@ def test_speeds_tell_their_threads():
     assert [threads_of([{"threads": number} for number in given]) for given in ((), (1, 1), (4, 1))] == [
         "", "1 thread", "1 or 4 threads",
     ]  # fmt: skip
+
+
+def test_a_chart_of_lines_names_each_row_once_below_the_plot():
+    series = [svg.Series(name, ((0, 1), (9, 3)), place) for place, name in enumerate(["plain", "plain", "taught <2>"])]
+    axis = svg.Axis(0, 10, "steps")
+    root = ElementTree.fromstring(svg.standalone(svg.lines(series, axis, axis, "curves")))
+    texts = [(text.text, float(text.get("y"))) for text in root.iter("{http://www.w3.org/2000/svg}text")]
+    (first, top), (second, _) = texts[-2:]
+    assert (first, second) == ("plain", "taught <2>")
+    assert [text for text, _ in texts].count("plain") == 1
+    assert svg.HEIGHT < top < float(root.get("viewBox").split()[3])
 
 
 def test_axes_have_round_ticks():
