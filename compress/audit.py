@@ -18,12 +18,10 @@ _EDGES = ("QUANTIZE", "DEQUANTIZE")
 @dataclass(frozen=True)
 class Audit:
     """`operators` counts by type, the most frequent first. `float_operators` are those that read or write floats, as
-    "TYPE output name"; the QUANTIZE and DEQUANTIZE at the model's own inputs and outputs are not among them.
-    `weight_bytes` is the size of all constants."""
+    "TYPE output name"; the QUANTIZE and DEQUANTIZE at the model's own inputs and outputs are not among them."""
 
     operators: dict[str, int]
     float_operators: tuple[str, ...]
-    weight_bytes: int
 
 
 def audit(model: bytes) -> Audit:
@@ -38,8 +36,7 @@ def audit(model: bytes) -> Audit:
         tensors = [int(index) for index in (*operator.inputs, *operator.outputs) if index >= 0]
         if any(graph.tensors[index].type in _FLOATS for index in tensors) and not _is_edge(name, operator, graph):
             left_over.append(f"{name} {graph.tensors[operator.outputs[0]].name.decode()}")
-    constants = sum(len(buffer.data) for buffer in tree.buffers if buffer.data is not None)
-    return Audit(dict(operators.most_common()), tuple(left_over), constants)
+    return Audit(dict(operators.most_common()), tuple(left_over))
 
 
 def operators_with_weights(model: bytes) -> list[tuple[str, np.ndarray]]:

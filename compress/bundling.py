@@ -55,8 +55,6 @@ def write(work: Work, model: bytes, out: Path, settings: dict[str, Any], note: s
     own = {"step": work.mode, "name": out.name, "network": work.run.network, "accuracy": measured["accuracy"]}
     own |= {"images": len(work.validation), "macs": chain[-1]["macs"], "bytes": len(model), "fps": None}
     chain = [*taught(chain, work.teacher), own]
-    if work.fps is not None:
-        chain = with_speed(chain, model, work.mode, work.run.identities, work.run.face_input, work.fps)
     accuracy = {
         "before": measured["float_accuracy"],
         "after": measured["accuracy"],
@@ -64,11 +62,18 @@ def write(work: Work, model: bytes, out: Path, settings: dict[str, Any], note: s
         "data": _data_name(work),
         "embedding_cosine": measured["cosine"],
     }
-    write_bundle(
-        out, model, work.run.identities, work.run.face_input, work.mode,
-        accuracy=accuracy, source=_source(work, settings), note=note, chain=chain,
-    )  # fmt: skip
-    store_thresholds(out, thresholds)
+
+    def save() -> None:
+        write_bundle(
+            out, model, work.run.identities, work.run.face_input, work.mode,
+            accuracy=accuracy, source=_source(work, settings), note=note, chain=chain,
+        )  # fmt: skip
+        store_thresholds(out, thresholds)
+
+    save()
+    if work.fps is not None:  # measuring may be stopped, or fail: the bundle is there
+        chain = with_speed(chain, model, work.mode, work.run.identities, work.run.face_input, work.fps)
+        save()
     return {**measured, "chain": tuple(chain)}
 
 
@@ -96,7 +101,7 @@ def warnings(work: Work, found: Audit, checked: CalibrationCheck | None) -> tupl
     if work.run.dataset.get("hash") not in (None, work.dataset.content_hash()):
         root = work.dataset.root
         said.append(f"{root} is not the data the run was trained on: its validation may hold seen images")
-    return (*said, *(checked.warnings() if checked else ()))
+    return (*said, *(checked.warnings(work.mode) if checked else ()))
 
 
 def _measure(work: Work, model: bytes) -> tuple[dict[str, Any], tuple[Threshold, ...]]:

@@ -45,15 +45,16 @@ class CalibrationCheck:
     beyond: float
     differences: dict[str, float]
 
-    def warnings(self) -> list[str]:
-        """Sentences for people."""
+    def warnings(self, mode: str) -> list[str]:
+        """Sentences for people, after a conversion of this mode."""
         found = []
         if self.outliers:
             worst = self.outliers[0]
             image = worst.photo or "that image"
             found.append(
                 f"{len(self.outliers)} layers have a range stretched by few calibration images, most "
-                f"{worst.layer} ({worst.stretch:.1f} times that of 99 % of them): look at {image}, or use --mode qat"
+                f"{worst.layer} ({worst.stretch:.1f} times that of 99 % of them): look at {image}"
+                f"{', or use --mode qat' if mode == 'int8' else ''}"
             )
         apart = {name: value for name, value in self.differences.items() if abs(value) > APART}
         if apart or self.beyond > BEYOND:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -55,7 +56,8 @@ class Goal:
         least = least_cost(sizes, cost, align) / cost.total(sizes)
         if least > self.value:
             finer = ", or narrower layers with --align 1" if align > 1 else ""
-            raise UsageError(f"{option}: {run.path} keeps at least {least:.3f}; give a larger share{finer}")
+            shown = math.ceil(1000 * least) / 1000
+            raise UsageError(f"{option}: {run.path} keeps at least {shown:.3f}; give a larger share{finer}")
 
 
 def narrowed(

@@ -98,10 +98,15 @@ def _check(request: Request, first: Run) -> None:
             raise UsageError("averaged weights are never exactly zero; prune single weights with --set average_decay=0")
 
 
+def check_people(dataset: FaceDataset, run: Run) -> None:
+    """Refuse, by DataError, to prune a run on other people than it knows."""
+    if dataset.identities != run.identities:
+        raise DataError(f"{dataset.root}: holds other people than {run.path}; prune on what it was trained on")
+
+
 def _check_images(request: Request, first: Run, dataset: FaceDataset) -> None:
     """Refuse data, a recipe or a teacher for which the network would see other people or other images."""
-    if dataset.identities != first.identities:
-        raise DataError(f"{dataset.root}: holds other people than {first.path}; prune on what it was trained on")
+    check_people(dataset, first)
     if default_face_input(dataset, request.recipe.size) != first.face_input:
         raise RunError(
             f"{first.path}: sees other images than {dataset.root} at {request.recipe.size} px; prune at its size"

@@ -95,11 +95,12 @@ class Outcome:
 
 @dataclass(frozen=True)
 class _Converted:
-    """The .tflite file, and what was learnt on the way to it."""
+    """The .tflite file, and what was learnt on the way to it. `calibration` images set its ranges."""
 
     model: bytes
     training: list[dict[str, Any]]
     teaching: dict[str, Any]
+    calibration: int
 
 
 class _Clock:
@@ -122,8 +123,6 @@ def quantize(request: Request) -> Outcome:
     """
     run = check_request(request)
     clock = _Clock()
-    out = _out(request)
-    check_out(out)
     dataset = dataset_of(run, request.data)
     tf_keras.utils.set_random_seed(request.seed)
     model = load_model(run)
@@ -146,13 +145,13 @@ def quantize(request: Request) -> Outcome:
     if checked is not None:
         clock.lap("checking calibration")
     measured = bundling.write(
-        work, converted.model, out, _settings(request, train, float_layers, converted), request.note
+        work, converted.model, _out(request), _settings(request, float_layers, converted), request.note
     )
     clock.lap("measuring")
     found = audit(converted.model)
     return Outcome(
-        out, request.mode, request.io, len(converted.model), len(validation), **measured, operators=found.operators,
-        training=converted.training, seconds=clock.seconds,
+        _out(request), request.mode, request.io, len(converted.model), len(validation), **measured,
+        operators=found.operators, training=converted.training, seconds=clock.seconds,
         warnings=(*bundling.warnings(work, found, checked), *training_warnings(request.plan, converted.training)),
         float_layers=float_layers, calibration=None if checked is None else asdict(checked),
         run=request.save_run,
@@ -182,6 +181,9 @@ def check_request(request: Request) -> Run:
     _check(request)
     run = open_run(request.run)
     _check_trained(request, run)
+    check_out(_out(request))
+    if request.save_run is not None:
+        check_out(request.save_run)
     return run
 
 
@@ -212,7 +214,11 @@ def _check_trained(request: Request, run: Run) -> None:
     """A run that was trained for int8 brings its ranges and its float layers; any other needs training."""
     if request.mode != "qat":
         return
-    if qat_run.stored(run) is None:
+    stored = qat_run.stored(run)
+    if request.io == "int8" and (request.float_layers or (stored and stored.float_layers)):
+        where = "--float-layers" if request.float_layers else f"the float layers of {run.path}"
+        raise UsageError(f"--io int8 contradicts {where}: it needs int8 from end to end; leave --io int8 out")
+    if stored is None:
         request.plan.check()
     elif request.float_layers:
         raise UsageError(f"{run.path} was trained for int8 already, its float layers are settled; leave --float-layers")
@@ -243,14 +249,16 @@ def _convert(
     validation: Images,
     clock: _Clock,
 ) -> _Converted:
-    samples = None
+    samples, calibrated = None, 0
     if train is not None:
         chosen = calibration.choose(train.labels, request.calibration, request.seed)
-        samples = calibration.samples(train.images[chosen], run.face_input)
+        samples, calibrated = calibration.samples(train.images[chosen], run.face_input), len(chosen)
     source, training, teaching = model, [], _teaching(request)
     if request.mode == "qat" and train is not None and samples is not None:
         stored = qat_run.stored(run)
-        teaching = stored.teaching if stored and not request.plan.epochs else teaching
+        if stored is not None:
+            calibrated = 0  # the run brings its ranges
+            teaching = teaching if request.plan.epochs else stored.teaching
         source = fake_quantized(
             model, samples, run.face_input.value_range,
             float_layers=float_layers, ranges=stored.ranges if stored else None,
@@ -262,6 +270,7 @@ def _convert(
                 seed=request.seed, quiet=request.quiet,
             )  # fmt: skip
             training = fine_tune(source, course, request.plan, quiet=request.quiet)
+            teaching["kept_epoch"] = kept_epoch(training)
             clock.lap("training")
         if request.save_run is not None:
             kept = qat_run.Stored.of(source, float_layers, teaching)
@@ -269,7 +278,7 @@ def _convert(
             qat_run.save(request.save_run, run, source, model, kept, figures, request.teacher)
     model_bytes = to_tflite(source, request.mode, io=request.io, calibration=samples)
     clock.lap("converting")
-    return _Converted(model_bytes, training, teaching)
+    return _Converted(model_bytes, training, teaching, calibrated)
 
 
 def _teaching(request: Request) -> dict[str, Any]:
@@ -278,16 +287,12 @@ def _teaching(request: Request) -> dict[str, Any]:
     return {**asdict(request.plan), "teacher": teacher, "self_distill": request.self_distill}
 
 
-def _settings(
-    request: Request, train: Images | None, float_layers: tuple[str, ...], converted: _Converted
-) -> dict[str, Any]:
+def _settings(request: Request, float_layers: tuple[str, ...], converted: _Converted) -> dict[str, Any]:
     """The bundle's account of its quantization."""
     settings: dict[str, Any] = {"mode": request.mode, "io": request.io, "seed": request.seed}
-    if train is not None:
-        settings["calibration_images"] = min(request.calibration, len(train))
+    if converted.calibration:
+        settings["calibration_images"] = converted.calibration
     if request.mode == "qat":
         settings |= converted.teaching
         settings["float_layers"] = " ".join(float_layers)
-        if converted.training:
-            settings["kept_epoch"] = kept_epoch(converted.training)
     return settings

@@ -11,9 +11,12 @@ from edgeface.compress.budget import Budget
 from edgeface.compress.pareto import draw, pareto_front
 from edgeface.compress.places import check_apart, check_out
 from edgeface.compress.preflight import unfit_layers
+from edgeface.compress.prune import check_people
 from edgeface.compress.quantize import dataset_of
 from edgeface.compress.shapes import measure_shapes
+from edgeface.compress.teaching import open_teacher
 from edgeface.compress.tries import MODES, Request, made, outcome_of, read_json, try_name, write_chosen
+from edgeface.data.layouts import load_dataset
 from edgeface.errors import GateFailed, UsageError
 from edgeface.files import write_json
 from edgeface.models import load_model
@@ -40,6 +43,7 @@ def search(request: Request) -> dict[str, Any]:
     check_apart("--work", request.work, request.out)
     check_out(request.out)
     _check_qat(request)
+    _check_people(request)
     _claim(request)
     shapes = _shapes(request)
     tries = [_blank(request, shape, mode) for shape in shapes for mode in request.modes]
@@ -112,6 +116,15 @@ def _check_qat(request: Request) -> None:
     unfit = unfit_layers(load_model(open_run(request.run))) if "qat" in request.modes else []
     if unfit:
         raise UsageError(f"{unfit[0]}; or leave training for int8 out with --modes int8")
+
+
+def _check_people(request: Request) -> None:
+    """Refuse a teacher or data that pruning would refuse after the first tries."""
+    run = open_run(request.run)
+    if request.teacher is not None:
+        open_teacher(request.teacher, run)
+    if request.data is not None and len(request.keeps) > 1:
+        check_people(load_dataset(request.data), run)
 
 
 def _claim(request: Request) -> None:
@@ -188,7 +201,7 @@ def _decide(request: Request, tries: list[dict[str, Any]]) -> None:
             row["verdict"] = f"not trained: breaks {', '.join(clause.text for clause in broken)}"
         elif row is not tries[0] and stop:
             row["verdict"] = f"not tried: {stop}"
-        elif lost.get(row["keep"], 0.0) > most:
+        elif lost.get(row["keep"], -math.inf) > most:
             row["verdict"] = f"not tried: int8 lost {lost[row['keep']]:.1f} points"
             stop = f"keep-{row['keep']:g}-int8 lost {lost[row['keep']]:.1f} points already"
         else:

@@ -134,14 +134,6 @@ def file_sparsity(model: bytes) -> list[dict[str, Any]]:
     ]
 
 
-def keeps_pattern(weights: np.ndarray, pattern: tuple[int, int]) -> bool:
-    """Whether at most n of every m neighbours along the last axis, as a .tflite file has them, are not zero."""
-    n, m = pattern
-    rows = weights.reshape(-1, weights.shape[-1]) != 0
-    padded = np.pad(rows, ((0, 0), (0, -rows.shape[1] % m)))
-    return bool((padded.reshape(len(rows), -1, m).sum(axis=2) <= n).all())
-
-
 def gzip_bytes(model: bytes) -> int:
     """The size of a file as it is downloaded."""
     return len(gzip.compress(model, 9, mtime=0))

@@ -97,6 +97,8 @@ def _quantized(request: Request, row: dict[str, Any]) -> dict[str, Any]:
             threads=request.threads, note=request.note, quiet=request.quiet,
         )
     )  # fmt: skip
+    for warning in outcome.warnings:
+        request.say(f"warning: {row['try']}: {warning}")
     found = {**outcome.to_dict(), "macs": outcome.chain[-1]["macs"]}
     write_json(request.work / f"{row['try']}.json", found)
     return found
@@ -135,9 +137,11 @@ def write_chosen(request: Request, row: dict[str, Any]) -> None:
     chain = _timed_chain(request, row, tried)
     chain[-1]["name"] = request.out.name
     budget = ", ".join(clause.text for clause in request.budget.clauses)
+    threads = f"{request.fps_threads} thread{'s' if request.fps_threads > 1 else ''}"
+    fps = f"{'measured' if request.device == 'cpu' else 'estimated'} on {request.device}, {threads}"
     write_bundle(
         request.out, tried.read_model(), tried.labels, tried.face_input, tried.mode,
-        accuracy=tried.accuracy, source={**tried.source, "budget": budget}, note=request.note or tried.note,
+        accuracy=tried.accuracy, source={**tried.source, "budget": budget, "fps": fps}, note=request.note or tried.note,
         chain=chain,
     )  # fmt: skip
     store_thresholds(request.out, tried.thresholds)

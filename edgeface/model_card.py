@@ -26,7 +26,7 @@ def render(name: str, manifest: dict[str, Any], contents: dict[str, bytes]) -> s
     megabytes = len(contents["model.tflite"]) / 1e6
     region = "the whole photo" if face["crop"] is None else "rows {}-{}, columns {}-{}".format(*face["crop"])
     frame = "" if face["frame"] is None else f" of a {face['frame'][1]}x{face['frame'][0]} aligned photo"
-    mode = MODES.get(manifest["mode"], "")
+    mode = _mode(manifest)
     note = manifest["note"].strip() or NO_TERMS
     return f"""# {name}
 
@@ -65,6 +65,12 @@ A face recogniser for {manifest["labels"]} people, made by EdgeFace ({source.get
 ## Where it came from
 {_source(source)}
 """
+
+
+def _mode(manifest: dict[str, Any]) -> str:
+    text, quantization = MODES.get(manifest["mode"], ""), manifest["source"].get("quantization")
+    left = quantization.get("float_layers") if isinstance(quantization, dict) else None
+    return text.replace("throughout", f"but for {left}") if left else text
 
 
 def _accuracy(accuracy: dict[str, Any] | None) -> str:

@@ -48,19 +48,22 @@ class Checkpoints:
             self.manager.save()
 
     def restore(self) -> Place:
-        """Go back to the newest checkpoint. Raises RunError when there is none or it does not fit."""
-        latest = tf.train.latest_checkpoint(str(self.read_from))
-        if latest is None:
+        """Go back to the newest checkpoint that can be read. Raises RunError when there is none or none fits."""
+        state = tf.train.get_checkpoint_state(str(self.read_from))
+        if state is None:
             raise RunError(
                 f"{self.read_from}: holds no checkpoint to resume from; remove {self.read_from.parent} and start again "
                 "without --resume"
             )
-        try:
-            self.checkpoint.restore(latest).assert_existing_objects_matched()
-            return Place(**json.loads(self.place.numpy()))
-        except (tf.errors.OpError, AssertionError, ValueError, TypeError) as error:
-            reason = str(error).splitlines()[0][:120]
-            raise RunError(f"{latest}: is damaged or of another recipe ({reason}); train the run again") from None
+        reasons = []
+        for path in reversed(state.all_model_checkpoint_paths):  # from each of them training goes on to the same end
+            try:
+                self.checkpoint.restore(path).assert_existing_objects_matched()
+                return Place(**json.loads(self.place.numpy()))
+            except (tf.errors.OpError, AssertionError, ValueError, TypeError) as error:
+                reasons.append(str(error).splitlines()[0][:120])
+        latest = state.model_checkpoint_path
+        raise RunError(f"{latest}: is damaged or of another recipe ({reasons[0]}); train the run again")
 
 
 class MetricsLog:

@@ -14,7 +14,7 @@ SHAPE = ("width", "blocks", "widths")
 
 
 def begun_with(out: Path, role: str) -> dict[str, Any]:
-    """The network, width, teacher and seed that the run in `out` began with, as fields of a training request.
+    """The network, width, teacher, seed and strategy that the run in `out` began with, as fields of a training request.
 
     Empty when there is no run. Raises RunError when its run.json cannot be read.
     """
@@ -22,7 +22,7 @@ def begun_with(out: Path, role: str) -> dict[str, Any]:
         return {}
     try:
         begun = _read(out)
-        fields: dict[str, Any] = {"seed": int(begun["seed"])}
+        fields: dict[str, Any] = {"seed": int(begun["seed"]), "strategy": str(begun.get("strategy", "auto"))}
         if role == "teacher":
             return fields
         teacher = begun["teacher"]

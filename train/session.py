@@ -258,13 +258,17 @@ def _info(
 
 
 def git_revision() -> str | None:
-    """The revision of the source tree this package runs from, None outside a git checkout."""
+    """The revision of the source tree this package runs from, None where git does not keep this file: installed within
+    another project's checkout, that one's revision says nothing."""
     git = shutil.which("git")
     if git is None:
         return None
-    folder = Path(__file__).resolve().parent
-    result = subprocess.run([git, "rev-parse", "HEAD"], cwd=folder, capture_output=True, text=True, check=False)
-    return result.stdout.strip() or None
+    here = Path(__file__).resolve()
+    for arguments in (("ls-files", "--error-unmatch", here.name), ("rev-parse", "HEAD")):
+        result = subprocess.run([git, *arguments], cwd=here.parent, capture_output=True, text=True, check=False)
+        if result.returncode:
+            return None
+    return result.stdout.strip()
 
 
 def _finish(request: Request, job: Job, place: Place) -> dict[str, Any]:

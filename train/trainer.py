@@ -170,14 +170,18 @@ def _validate(job: Job, predictor: Callable, place: Place) -> tuple[float, bool]
     logits = outputs_over(predictor, job.validation, job.face_input)["logits"]
     accuracy = top_k(logits, job.validation.labels, 1)
     best = accuracy >= place.best_accuracy
-    if best and is_chief(job.strategy):
+    if best:
         _keep(job, place, accuracy)
     return accuracy, best
 
 
 def _keep(job: Job, place: Place, accuracy: float) -> None:
-    """Write the weights as they are now as the run's best."""
+    """Write the weights as they are now as the run's best. Every worker takes part in reading them, since BatchNorm's
+    moving averages are means over all of them; the chief writes."""
     place.best_accuracy = accuracy
+    if not is_chief(job.strategy):
+        job.learner.model.get_weights()
+        return
     with atomic_path(job.out / "weights.h5") as temporary:
         save_weights(job.learner.model, temporary)
     trained = {"stage": place.stage, "epoch": place.epoch} if job.recipe.epochs else {}

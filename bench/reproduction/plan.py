@@ -221,7 +221,8 @@ def state_of(out: Path, plan: Plan, run: PlannedRun) -> State:
     wrong = [name for name, holds in same.items() if not holds]
     if wrong:
         raise RunError(f"{folder}: is a run of other {' and '.join(wrong)}; move it away to train this one")
-    planned, found = (load_recipe(path, "student") for path in (recipe_file(out, run.key), folder / "recipe.toml"))
+    planned = read_recipe(out, run.key)
+    found = load_recipe(folder / "recipe.toml", "student", trains=False)  # it may be one that --init made
     changed = differences(planned, found, run.teacher is not None)
     metrics = folder / "metrics.jsonl"
     epochs = metrics.read_bytes().count(b"\n") if metrics.is_file() else 0

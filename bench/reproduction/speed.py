@@ -15,7 +15,7 @@ from edgeface.bench.compare import machine_differences
 from edgeface.bench.devices import check_extra, device_names, load_device
 from edgeface.bench.reproduction.reading import check_fields, read_object
 from edgeface.bench.settings import CPU, check_devices
-from edgeface.errors import EdgeFaceError, RunError, UsageError
+from edgeface.errors import EdgeFaceError, MissingDependencyError, RunError, UsageError
 
 
 def known_devices() -> tuple[str, ...]:
@@ -113,5 +113,10 @@ def _profile(device: str) -> str:
     if device == CPU:
         return device
     loaded = load_device(device)
-    digest = hashlib.sha256(repr((loaded, own_samples(loaded.name))).encode()).hexdigest()
+    try:
+        check_extra(loaded)
+        possible = True
+    except MissingDependencyError:
+        possible = False  # an extra that is installed later makes it possible
+    digest = hashlib.sha256(repr((loaded, own_samples(loaded.name), possible)).encode()).hexdigest()
     return f"{device} {digest[:16]}"

@@ -60,6 +60,8 @@ def remarks(table: dict[str, Any]) -> list[str]:
     lines += [same_training(names, table["recipe"]) for names in table["alike"]]
     lines += _about_runs(table)
     if table["speed"]:
+        if "cpu" in table["speed"]["machine"]:
+            lines.append(f"Speed was measured on {table['speed']['machine']['cpu']}, {table['speed']['date']}.")
         lines += [f"Speed, {warning}" for warning in table["speed"]["warnings"]]
     return lines
 
@@ -98,7 +100,7 @@ def same_training(names: Sequence[str], recipe: str) -> str:
     """What to say of rows that share their runs."""
     return (
         f"{', '.join(names)}: recipe {recipe} trains them alike, so they are one run and say nothing of what they "
-        "differ in. A part counts only in a stage that has epochs: --set stage2.epochs=2."
+        "differ in: the recipe has that as it is, or in a stage without epochs (--set stage2.epochs=N gives it some)."
     )
 
 
@@ -162,7 +164,7 @@ def _comparison(table: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     ]
     rows = []
     for row in table["rows"]:
-        for kind in KINDS:
+        for kind in KINDS if row["int8_mode"] else KINDS[:1]:
             speed = _cpu(row["speed"][kind])
             val = row["figures"][f"{kind}_val"]
             rows.append(

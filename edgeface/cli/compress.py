@@ -64,7 +64,7 @@ def compress(
 
     request = Request(
         run, limits, out or Path("bundles") / f"{run.resolve().name}-compressed",
-        work or run.parent / f"{run.resolve().name}-compress", fps,
+        work or run.resolve().parent / f"{run.resolve().name}-compress", fps,
         teacher=teacher, data=data, keeps=keeps, modes=tuple(part.strip() for part in modes.split(",")),
         epochs=epochs, rounds=rounds, plan=Plan(epochs=qat_epochs), align=align, everything=everything, seed=seed,
         fps_threads=threads, note=about, device=device, quiet=quiet or as_json,

@@ -66,7 +66,7 @@ def prune(
     from edgeface.compress.prune import prune as shrink
 
     goal, sparsity = _goal(keep_macs, keep_params, speedup), _sparsity(unstructured, pattern)
-    place = out or run.parent / f"{run.resolve().name}-{'sparse' if sparsity else 'pruned'}"
+    place = out or run.resolve().parent / f"{run.resolve().name}-{'sparse' if sparsity else 'pruned'}"
     request = Request(
         run, place, *chosen, goal=goal, sparsity=sparsity, data=data, teacher=teacher, importance=importance,
         rounds=rounds, align=align, seed=seed, fps=fps, device=device, strict=strict,

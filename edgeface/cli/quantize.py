@@ -96,19 +96,24 @@ def quantize(
 
 def _with_audit(request: Request, sensitivity: Path | None) -> Request:
     """The request with the sensitivity audit that `--float-layers auto` reads: from a file, or made now."""
+    from edgeface.compress.qat_model import check_quantizable
     from edgeface.compress.quantize import check_request
     from edgeface.compress.sensitivity import Request as AuditRequest
     from edgeface.compress.sensitivity import measure_sensitivity, read_audit
     from edgeface.errors import UsageError
+    from edgeface.models import load_model
 
     if request.mode != "qat" or "auto" not in [word.strip() for word in request.float_layers.split(",")]:
         if sensitivity is not None:
             raise UsageError("--sensitivity is what --mode qat --float-layers auto reads; give both, or leave it out")
         return request
-    check_request(request)  # an audit takes minutes
+    # An audit takes minutes.
+    check_quantizable(load_model(check_request(request)))
     if sensitivity is not None:
         return replace(request, sensitivity=read_audit(sensitivity))
-    audit = AuditRequest(request.run, request.data, by="layer", shares=(), seed=request.seed, quiet=request.quiet)
+    audit = AuditRequest(
+        request.run, request.data, by="layer", shares=(), seed=request.seed, strict=request.strict, quiet=request.quiet
+    )
     return replace(request, sensitivity=measure_sensitivity(audit))
 
 

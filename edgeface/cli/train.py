@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -46,7 +47,9 @@ Init = Annotated[
     ),
 ]
 Precision = Annotated[str | None, typer.Option(help="float32 or bf16; overrides the recipe.")]
-Strategy = Annotated[str, typer.Option(help="auto, mirrored (all local GPUs) or multiworker (TF_CONFIG).")]
+Strategy = Annotated[
+    str | None, typer.Option(help="auto (the default), mirrored (all local GPUs) or multiworker (TF_CONFIG).")
+]
 Strict = Annotated[bool, typer.Option("--strict", help="Refuse the dataset when one image of it cannot be used.")]
 
 
@@ -61,7 +64,7 @@ def teacher(
     resume: Resume = False,
     init: Init = None,
     precision: Precision = None,
-    strategy: Strategy = "auto",
+    strategy: Strategy = None,
     strict: Strict = False,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -100,7 +103,7 @@ def student(
     resume: Resume = False,
     init: Init = None,
     precision: Precision = None,
-    strategy: Strategy = "auto",
+    strategy: Strategy = None,
     strict: Strict = False,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -223,19 +226,20 @@ def _train(
     if request.get("network") not in (None, begun.get("network")):
         begun.pop("width", None)
     request = {**begun, **{name: value for name, value in request.items() if value is not None}}
-    request.setdefault("seed", 0)
+    request = {"seed": 0, "strategy": "auto", **request}
     if init:
         request["start"] = warm_start(init, data, teacher=role == "teacher")
     elif role == "student":
         request.setdefault("network", STUDENTS[0])
-    if role == "student":
+    # With several workers, nothing may be built before they have found each other.
+    if role == "student" and request["strategy"] != "multiworker":
         _warn_of_unfit(request["start"].network if init else request["network"], recipe.size)
     outcome = train(Request(data=data, out=out, recipe=recipe, recipe_name=name, **request))
     if as_json:
         print_json({"run": str(outcome.run), "stopped": outcome.stopped, **outcome.figures})
     elif outcome.stopped:
-        note(f"stopped; go on with: edgeface train {role} {data} --out {out} --resume")
-    else:
+        note(f"stopped; go on with: edgeface train {role} {shlex.join([str(data), '--out', str(out)])} --resume")
+    elif outcome.figures:  # a worker that is not the chief has none of its own
         accuracy, images = outcome.figures["val_accuracy"], outcome.figures["validation_images"]
         print(f"{outcome.run}: {100 * accuracy:.2f} % top-1 on {images} validation images")
     if outcome.stopped:

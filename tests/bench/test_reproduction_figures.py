@@ -8,11 +8,11 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from edgeface.bench.reproduction import svg, tables
+from edgeface.bench.reproduction import speed, svg, tables
 from edgeface.bench.reproduction.results import difference, summary, taught_gaps
 from edgeface.bench.reproduction.score import flat_map, pick_images
 from edgeface.bench.reproduction.speed import checked_devices, measure_speed, threads_of
-from edgeface.errors import RunError
+from edgeface.errors import MissingDependencyError, RunError
 
 
 def test_summaries_and_gaps_by_hand():
@@ -89,3 +89,25 @@ def test_speed_is_measured_on_the_one_device_asked_for_and_a_failure_is_told_in_
     with pytest.raises(RunError, match=r"^edgeface bench failed: no room;"):
         measure_speed(failing, [bundle], ["cpu"], tmp_path / "speed.json")
     assert checked_devices(["cpu,rpi4", "rpi4"]) == ("cpu", "rpi4")
+
+
+def test_speed_is_measured_again_once_a_device_can_be_simulated(tmp_path, monkeypatch):
+    (tmp_path / "bundle").mkdir()
+    (tmp_path / "bundle" / "bundle.json").write_text('{"files": {"model.tflite": {"sha256": "a"}}}')
+    code = (
+        "import sys, json; from edgeface import machine; "
+        "found = {'rows': [], 'date': '', 'machine': machine.describe(), 'settings': {}, 'warnings': []}; "
+        "open(sys.argv[sys.argv.index('--out') + 1], 'w').write(json.dumps(found))"
+    )
+    out, times = tmp_path / "speed.json", []
+    for missing in (True, True, False):
+        with monkeypatch.context() as patch:
+            if missing:
+                patch.setattr(speed, "check_extra", _not_installed)
+            measure_speed((sys.executable, "-c", code), [tmp_path / "bundle"], ["rpi4"], out)
+        times.append(out.stat().st_mtime_ns)
+    assert times[0] == times[1] < times[2]
+
+
+def _not_installed(device):
+    raise MissingDependencyError("install it")

@@ -62,7 +62,7 @@ def test_the_photo_that_stretches_a_range_is_named(faces, splits, monkeypatch):
     (outlier,) = bundling.calibration_check(work, splits[0], 64, 0).outliers
     pixels = cv2.imread(str(faces / outlier.photo))[..., ::-1]
     np.testing.assert_array_equal(pixels, splits[0].images[choose(splits[0].labels, 64, 0)[3]])
-    (warning,) = bundling.calibration_check(work, splits[0], 64, 0).warnings()
+    (warning,) = bundling.calibration_check(work, splits[0], 64, 0).warnings("int8")
     assert f"look at {outlier.photo}, or" in warning
 
 
@@ -86,8 +86,8 @@ def test_pictures_are_compared_in_standard_deviations():
 def test_warns_of_images_unlike_those_to_come(student, splits):
     train, validation = splits
     fitting = check_calibration(student, train.images[:64], validation.images, FaceInput(40))
-    assert fitting.warnings() == []
+    assert fitting.warnings("int8") == []
     dark = (np.asarray(train.images[:64]) // 5).astype(np.uint8)
-    (warning,) = check_calibration(student, dark, validation.images, FaceInput(40)).warnings()
+    (warning,) = check_calibration(student, dark, validation.images, FaceInput(40)).warnings("qat")
     assert "are not like the validation images" in warning
     assert "brightness +" in warning

@@ -123,6 +123,8 @@ def test_same_seed_same_bundle(outcome, student_run, tmp_path):
         ({"mode": "int4"}, UsageError, "choose one of"),
         ({"teacher": Path("runs/teacher")}, UsageError, "--teacher teaches in --mode qat"),
         ({"mode": "qat", "plan": Plan(epochs=0)}, UsageError, "--epochs 0"),
+        ({"mode": "qat", "io": "int8", "float_layers": "last"}, UsageError, "--io int8 contradicts --float-layers"),
+        ({"mode": "qat", "save_run": Path(__file__) / "run"}, StorageError, "cannot write"),
         (
             {"mode": "qat", "float_layers": "auto", "sensitivity": {"weights_sha256": "another"}},
             UsageError,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from typer.testing import CliRunner
 
 from edgeface.bundle import open_bundle
 from edgeface.cli import app
-from edgeface.errors import GateFailed, UsageError
+from edgeface.errors import GateFailed, RunError, UsageError
 from edgeface.tensorflow_setup import quiet_tensorflow
 
 quiet_tensorflow()
@@ -102,6 +103,13 @@ def test_what_is_far_off_is_not_pruned_further_either(decide, monkeypatch):
     assert made == ["keep-1-int8", "keep-0.5-int8"]
     assert verdicts["keep-0.5-qat"] == "not tried: int8 lost 9.0 points"
     assert verdicts["keep-0.25-int8"] == "not tried: keep-0.5-int8 lost 9.0 points already"
+
+
+def test_an_accuracy_that_nothing_can_reach_is_told(decide):
+    verdicts, made = decide("accuracy>=97")
+    assert made == ["keep-1-int8", "keep-1-qat", "keep-0.5-int8"]
+    assert verdicts["keep-1-int8"] == "breaks accuracy>=97"
+    assert verdicts["keep-0.5-qat"].startswith("not tried: int8 lost")
 
 
 def test_the_run_as_it_is_may_lose_much_in_int8(decide, monkeypatch):
@@ -207,6 +215,17 @@ def test_a_network_that_cannot_learn_int8_is_named_first(student_run, tmp_path, 
     monkeypatch.setattr(room, "load_model", lambda run: mobilefacenet_prelu(3, size=32, bottlenecks=((2, 64, 1, 2),)))
     request = Request(student_run, parse_budget("drop<=1"), tmp_path / "out", tmp_path / "work", fps)
     with pytest.raises(UsageError, match=r"stem_prelu \(PReLU\).*or leave training for int8 out with --modes int8"):
+        search(request)
+    assert not (tmp_path / "work").exists()
+
+
+def test_a_teacher_of_other_people_is_refused_before_the_folder_is_claimed(student_run, teacher_run, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(teacher_run, other)
+    names = (other / "identities.txt").read_text().splitlines()
+    (other / "identities.txt").write_text("\n".join(names[::-1]) + "\n")
+    request = Request(student_run, parse_budget("drop<=1"), tmp_path / "out", tmp_path / "work", fps, teacher=other)
+    with pytest.raises(RunError, match="knows other identities"):
         search(request)
     assert not (tmp_path / "work").exists()
 

@@ -10,19 +10,21 @@ from edgeface.files import text_sha256
 from edgeface.train.recipes import read_resumed
 from edgeface.train.resuming import begun_with, resumed_info
 
-BEGUN = {"network": "squeezenext_23v5", "build": {"width": 2.0}, "teacher": {"run": "/runs/teacher"}, "seed": 3}
+BEGUN = {"network": "squeezenext_23v5", "build": {"width": 2.0}, "teacher": {"run": "/runs/teacher"}, "seed": 3,
+         "strategy": "mirrored"}  # fmt: skip
+AGAIN = {"seed": 3, "strategy": "mirrored"}
 
 
 @pytest.mark.parametrize(
     ("changes", "role", "expected"),
     [
-        ({}, "student", {"network": "squeezenext_23v5", "width": 2.0, "teacher": Path("/runs/teacher"), "seed": 3}),
+        ({}, "student", {**AGAIN, "network": "squeezenext_23v5", "width": 2.0, "teacher": Path("/runs/teacher")}),
         (
             {"network": "mobilefacenet", "build": {}, "teacher": None},
             "student",
-            {"network": "mobilefacenet", "teacher": None, "seed": 3},
+            {**AGAIN, "network": "mobilefacenet", "teacher": None},
         ),
-        ({"network": "inception_resnet_v1", "build": {}, "teacher": None}, "teacher", {"seed": 3}),
+        ({"network": "inception_resnet_v1", "build": {}, "teacher": None}, "teacher", AGAIN),
     ],
 )
 def test_a_resumed_run_goes_on_as_it_began(changes, role, expected, tmp_path):

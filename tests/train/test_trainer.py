@@ -105,6 +105,21 @@ def test_a_damaged_checkpoint_is_refused(tmp_path, monkeypatch):
         trainer.fit(make_job(tmp_path / "run"), resume=True)
 
 
+def test_when_the_newest_checkpoint_is_damaged_the_one_before_leads_to_the_same_end(
+    uninterrupted, tmp_path, monkeypatch
+):
+    for resume in (False, True):
+        with monkeypatch.context() as patch:
+            interrupt_after(patch, 3)
+            trainer.fit(make_job(tmp_path / "run"), resume=resume)
+    newest = max((tmp_path / "run" / "checkpoints").glob("*.index"))
+    newest.write_bytes(b"")
+    last = make_job(tmp_path / "run")
+    trainer.fit(last, resume=True)
+    for one, other in zip(weights_of(last), weights_of(uninterrupted), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_ctrl_c_in_the_last_step_stops_nothing(tmp_path, monkeypatch):
     job = make_job(tmp_path / "run", recipe=Recipe(size=32, batch_size=8, stage0=Stage(epochs=1)))
     with monkeypatch.context() as patch:
