@@ -156,6 +156,8 @@ def _problem(result: dict[str, Any]) -> str | None:
         return "it has no rows"
     if not all(isinstance(result[key], dict) for key in ("machine", "settings", "definitions")):
         return "machine, settings and definitions are objects"
+    if not all(isinstance(result[key], list) for key in ("warnings", "notes")):
+        return "warnings and notes are lists"
     for number, row in enumerate(result["rows"], 1):
         missing = [key for key in ROW_FIELDS if not isinstance(row, dict) or key not in row]
         if missing:
@@ -167,4 +169,6 @@ def _problem(result: dict[str, Any]) -> str | None:
             return f"row {number}: kind {row['kind']!r} is none of {', '.join(KINDS)}"
         if (row["ms"] is None) != (row["band_ms"] is None):
             return f"row {number}: a time without its error band"
+        if row["kind"] == MEASURED and row["latency_ms"] is None and row["ms"] is not None:
+            return f"row {number}: measured, without its latency_ms"
     return None

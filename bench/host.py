@@ -17,7 +17,9 @@ from edgeface.bench import latency
 from edgeface.bench.document import MEASURED, Row
 from edgeface.bench.settings import Entry, Settings
 from edgeface.bench.workers import WorkerProcess
+from edgeface.bundle import is_bundle, open_bundle
 from edgeface.errors import DataError, EdgeFaceError, ImageError
+from edgeface.run import open_run
 
 BATCH_ROUNDS = 5
 PIPELINE_RUNS = 50
@@ -30,7 +32,7 @@ def measure(entries: Sequence[Entry], settings: Settings, progress: Progress | N
     """One row for each entry, measured in turns. `progress(what, done, total)` counts turns, then images."""
     cores = [machine.usable_cores()[-entry.threads :] for entry in entries]
     with contextlib.ExitStack() as stack:
-        photo = stack.enter_context(_photo(settings))
+        photo = stack.enter_context(_photo(entries, settings))
         workers: list[WorkerProcess] = []
         starts: list[list[dict[str, Any]]] = [[] for _ in entries]
         times: list[list[list[float]]] = [[] for _ in entries]
@@ -201,20 +203,23 @@ def _with_profile(row: Row, entry: Entry, cores: list[int]) -> Row:
 
 
 @contextlib.contextmanager
-def _photo(settings: Settings) -> Iterator[Path]:
-    """The photo that the pipeline is timed with: the split's first that can be read, or a smooth random one."""
+def _photo(entries: Sequence[Entry], settings: Settings) -> Iterator[Path]:
+    """The photo that the pipeline is timed with: the split's first that every network takes, or a smooth random one."""
     if settings.data is not None:
         from edgeface.data.images import read_image
         from edgeface.data.layouts import load_dataset
 
+        inputs = [(open_bundle if is_bundle(entry.path) else open_run)(entry.path).face_input for entry in entries]
         for image in load_dataset(settings.data).of(settings.split):
             try:
-                read_image(image.path)
+                photo = read_image(image.path)
+                for face_input in inputs:
+                    face_input.prepare(photo, image.path)
             except ImageError:
                 continue
             yield image.path
             return
-        raise DataError(f"{settings.data}: no photo of split {settings.split} can be read")
+        raise DataError(f"{settings.data}: no photo of split {settings.split} can be used")
     import cv2
 
     with tempfile.TemporaryDirectory() as folder:

@@ -6,9 +6,7 @@ Needs the extra `mcu` (tflite-micro). There is no latency in it: its kernels run
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,7 @@ from edgeface.bench.devices import Device, check_extra
 from edgeface.bench.estimate import Estimate
 from edgeface.bench.profile import MICRO_RUNTIME
 from edgeface.bench.tflite_ops import read_graph
+from edgeface.bench.workers import module_command
 from edgeface.errors import DeviceError
 
 NO_TIME = "TensorFlow Lite Micro is run for memory and outputs only; for a time choose cortex-m7"
@@ -52,10 +51,9 @@ def estimate(model: Path, device: Device) -> Estimate:
 
 def _run(model: Path) -> dict[str, Any]:
     """The worker's report. It is a process of its own: tflite-micro ends the process on some models."""
-    command = [sys.executable, "-m", "edgeface.bench.mcu_worker", str(model)]
-    safe = {**os.environ, "PYTHONSAFEPATH": "1"}  # a package in the working directory is not ours
+    command = [*module_command("edgeface.bench.mcu_worker"), str(model)]
     try:
-        result = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False, env=safe)
+        result = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)
     except subprocess.TimeoutExpired:
         return {"refusal": f"it did not finish within {TIMEOUT:.0f} s"}
     lines = result.stdout.splitlines()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import subprocess
 import sys
 import time
@@ -15,6 +14,15 @@ from typing import Any
 from edgeface import errors
 from edgeface.bench.latency import Plan
 from edgeface.errors import EdgeFaceError
+
+
+def module_command(module: str) -> list[str]:
+    """What runs one of our modules as a program, whatever `edgeface` folder lies in the working directory.
+
+    Python's own switch for that, PYTHONSAFEPATH, came with 3.11.
+    """
+    code = "import runpy, sys; sys.path[:] = [place for place in sys.path if place]; "
+    return [sys.executable, "-c", f"{code}runpy.run_module({module!r}, run_name='__main__')"]
 
 
 class WorkerProcess:
@@ -28,12 +36,11 @@ class WorkerProcess:
         self.path = path
         self._started = time.monotonic()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "edgeface.bench.worker"],
+            module_command("edgeface.bench.worker"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
             encoding="utf-8",
-            env={**os.environ, "PYTHONSAFEPATH": "1"},  # an `edgeface` folder in the working directory is not ours
             start_new_session=True,  # Ctrl-C is for the parent, which ends its workers
         )
 

@@ -165,10 +165,10 @@ def _threads(threads: int) -> Check:
 def _camera() -> Check:
     if not sys.platform.startswith("linux"):
         return Check("camera", WARN, "not looked for on this system", "try: edgeface watch GALLERY --camera 0")
-    devices = sorted(Path("/dev").glob("video*"))
+    devices = sorted(Path("/dev").glob("video[0-9]"))  # from 10 on are the codecs of a Raspberry Pi
     if not devices:
         return Check(
-            "camera", WARN, "none found (/dev/video*)", "plug one in, or give edgeface watch a video or folder"
+            "camera", WARN, "none found (/dev/video0 to 9)", "plug one in, or give edgeface watch a video or folder"
         )
     usable = [device for device in devices if os.access(device, os.R_OK | os.W_OK)]
     if not usable:

@@ -12,6 +12,14 @@ import numpy as np
 from edgeface.errors import BundleError, ImageError
 
 
+def checked_rgb(image: Any, name: str | Path = "image") -> np.ndarray:
+    """The image itself. Raises ImageError when it is not an RGB uint8 array (height, width, 3)."""
+    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        found = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
+        raise ImageError(f"{name}: expected an RGB uint8 image (height, width, 3), got {found}")
+    return image
+
+
 @dataclass(frozen=True)
 class FaceInput:
     """How a photo of one aligned face becomes the network's input.
@@ -39,8 +47,7 @@ class FaceInput:
 
         Raises ImageError when the image is not RGB uint8 or does not have the frame's size.
         """
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-            raise ImageError(f"{name}: expected an RGB uint8 image, got {image.dtype} {image.shape}")
+        checked_rgb(image, name)
         if self.crop is not None and self.frame is not None:
             if image.shape[:2] != self.frame:
                 height, width = image.shape[:2]

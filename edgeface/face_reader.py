@@ -12,6 +12,7 @@ from edgeface.data.images import read_image
 from edgeface.detector import Face, align, find_faces, open_detector
 from edgeface.embedder import Recognizer
 from edgeface.errors import FaceError
+from edgeface.face_input import checked_rgb
 from edgeface.quality import limits, refusal
 
 
@@ -53,9 +54,9 @@ class FaceReader:
     def faces(self, photo: str | Path | np.ndarray, *, every: bool = False) -> list[FaceVector]:
         """The largest face of a photo (a path, or RGB uint8), or every face, the largest first; refused ones too.
 
-        Empty when there is no face. Raises ImageError for a photo that cannot be read.
+        Empty when there is no face. Raises ImageError for a photo that cannot be read, or an array of another kind.
         """
-        image = photo if isinstance(photo, np.ndarray) else read_image(photo)
+        image = checked_rgb(read_image(photo) if isinstance(photo, (str, Path)) else photo)
         found = find_faces(image, self._detector)
         return [self._read(image, face) for face in (found if every else found[:1])]
 

@@ -54,6 +54,7 @@ def atomic_folder(path: Path, mode: int = 0o777) -> Iterator[Path]:
     whenever the process dies.
     """
     with storage_errors(path):
+        path = Path(os.path.abspath(path))  # "." has no name and cannot be replaced
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
         old = temporary.with_name(temporary.name + "-old")

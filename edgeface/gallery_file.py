@@ -60,9 +60,8 @@ class GalleryFile:
         with self.errors():
             unwritable = is_read_only(path)
             mode = "ro&immutable=1" if unwritable else "rw"
-            self.connection = sqlite3.connect(
-                f"file:{quote(str(path.absolute()))}?mode={mode}", uri=True, timeout=WAIT_SECONDS, isolation_level=None
-            )
+            place = f"file:{quote(os.fsencode(path.absolute()))}?mode={mode}"
+            self.connection = sqlite3.connect(place, uri=True, timeout=WAIT_SECONDS, isolation_level=None)
             try:
                 self._prepare(unwritable)
             except BaseException:

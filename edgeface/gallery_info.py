@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,7 +47,7 @@ def model_meta(bundle: Bundle) -> dict[str, str]:
         "model_sha256": bundle.model_sha256,
         "input": json.dumps(contract(bundle)),
         "embedding_size": str(bundle.embedding_size),
-        "bundle": str(bundle.path.absolute()),
+        "bundle": os.fsencode(bundle.path.absolute()).decode("utf-8", "replace"),
     }
 
 

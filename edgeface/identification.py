@@ -13,6 +13,7 @@ import numpy as np
 
 from edgeface.camera import Frame, frames
 from edgeface.data.images import read_bytes
+from edgeface.errors import FaceError
 from edgeface.face_reader import FaceReader
 from edgeface.gallery import Gallery, Match
 
@@ -43,10 +44,12 @@ def enroll_photos(
 ) -> int:
     """Enrol a person, one template from the largest face of each photo; gives how many the person has now.
 
-    All photos or none: raises FaceError or ImageError for the first that cannot be used, and GalleryError when the
-    name is there already (unless `add`), or the gallery is of another model.
+    All photos or none: raises FaceError or ImageError for the first that cannot be used (or when there are none), and
+    GalleryError when the name is there already (unless `add`), or the gallery is of another model.
     """
     gallery.accept(reader.bundle, reader.reading.flip)
+    if not photos:
+        raise FaceError(f"{name}: no photos given; give at least one")
     vectors = np.stack([reader.vector(photo) for photo in photos])
     kept = [read_bytes(photo) for photo in photos] if gallery.info.keep_photos else []
     return gallery.enroll(name, vectors, [Path(photo).name for photo in photos], kept, add=add)

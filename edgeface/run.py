@@ -65,10 +65,10 @@ def open_run(path: Path) -> Run:
         expected = str(info["weights_sha256"])
         names_sha256 = dict(info.get("files", {})).get("identities.txt")  # runs of before have none
         edited = names_sha256 not in (None, text_sha256(path / "identities.txt"))
-    except (KeyError, TypeError, ValueError, BundleError) as error:
-        raise RunError(f"{path / 'run.json'}: is damaged ({error!r}); train the run again") from None
     except (OSError, UnicodeDecodeError) as error:
         raise RunError(f"{path / 'identities.txt'}: cannot be read ({error}); train the run again") from None
+    except (KeyError, TypeError, ValueError, BundleError) as error:
+        raise RunError(f"{path / 'run.json'}: is damaged ({error!r}); train the run again") from None
     if run.build.get("classes") != len(run.identities):
         raise RunError(
             f"{path / 'identities.txt'}: does not have {run.build.get('classes')} lines; train the run again"

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from edgeface.bench.arm.home import home
 from edgeface.bench.arm.packages import litert_version
+from edgeface.bench.workers import module_command
 
 SECONDS = 600.0
 
@@ -36,7 +37,7 @@ def host_outputs(folder: str, model: Path, inputs: bytes) -> bytes | None:
     with tempfile.TemporaryDirectory(prefix="edgeface-host-") as name:
         place = Path(name)
         (place / "inputs").write_bytes(inputs)
-        command = [sys.executable, "-m", "edgeface.bench.arm.host", folder, str(model.resolve())]
+        command = [*module_command("edgeface.bench.arm.host"), folder, str(model.resolve())]
         command += [str(place / "inputs"), str(place / "outputs")]
         try:
             result = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=SECONDS)

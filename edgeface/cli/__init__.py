@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import sys
+
 import typer
 
 from edgeface.cli import (
@@ -52,4 +55,7 @@ for module in (
 
 def main() -> None:
     """Entry point of the `edgeface` command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a name that the terminal's charset lacks is no reason to stop
+            stream.reconfigure(errors="backslashreplace")
     app()

@@ -68,6 +68,9 @@ def bench(
     conditions = comparing.parse_conditions(fail_if or [])
     if conditions and compare is None:
         raise UsageError("--fail-if needs --compare OLD.json")
+    for place in (out, markdown, csv, html):
+        if place is not None and place.is_dir():
+            raise UsageError(f"{place}: is a folder; give the name of a file to write")
     old = None if compare is None else document.read(compare)
     if result_file is not None:
         _refuse_measuring(context)
@@ -76,8 +79,8 @@ def bench(
         options = (_devices(device), _numbers(threads), runtime, data, split, runs, seconds, batch, per_op)
         result = _measure(targets or [], options, quiet=quiet)
     found = None if old is None else comparing.compare(old, result, conditions)
-    _write(result, out, markdown, csv, html, quiet=quiet)
     _show(result, found, as_json=as_json)
+    _write(result, out, markdown, csv, html, quiet=quiet)
     if found is not None and found.failed:
         rows = ", ".join(f"{change.row} ({condition.text})" for condition, change in found.failed)
         raise GateFailed(f"worse than {compare}: {rows}")

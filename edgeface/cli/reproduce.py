@@ -239,12 +239,14 @@ def _reproduce(
 def _workshop(plan: Plan, out: Path, jobs: int, lock: IO[str] | None, quiet: bool) -> Workshop:
     """How the runs are started: each by `edgeface reproduce step`."""
     from edgeface.bench.reproduction.execute import Workshop
+    from edgeface.bench.workers import module_command
 
+    edgeface = module_command("edgeface.cli")
     begun: list[PlannedRun] = []
 
     def arguments(run: PlannedRun) -> list[str]:
         begun.append(run)
-        return [*EDGEFACE, "reproduce", "step", str(out), plan.table, run.key, *(["--quiet"] if quiet else [])]
+        return [*edgeface, "reproduce", "step", str(out), plan.table, run.key, *(["--quiet"] if quiet else [])]
 
     def ready(run: PlannedRun) -> bool:
         # Two students that begin at once would both store the outputs of their teacher; run.json comes after that.
@@ -254,14 +256,12 @@ def _workshop(plan: Plan, out: Path, jobs: int, lock: IO[str] | None, quiet: boo
     return Workshop(arguments, ready, out / "logs", jobs, lock)
 
 
-EDGEFACE = (sys.executable, "-c", "from edgeface.cli import main; main()")
-
-
 def _measure(plan: Plan, out: Path, devices: Sequence[str], say: Any) -> None:
     """The speed of the bundles of each row's first seed."""
     from edgeface.bench.reproduction.plan import KINDS, bundle_name
     from edgeface.bench.reproduction.results import bench_file
     from edgeface.bench.reproduction.speed import measure_speed
+    from edgeface.bench.workers import module_command
 
     firsts = [plan.run(row["runs"][0]) for row in plan.rows]
     bundles = [out / "bundles" / bundle_name(run, kind) for run in firsts for kind in KINDS]
@@ -270,7 +270,7 @@ def _measure(plan: Plan, out: Path, devices: Sequence[str], say: Any) -> None:
         say(f"measuring the speed of {len(bundles)} bundles")
         path = bench_file(out, plan.table)
         path.parent.mkdir(parents=True, exist_ok=True)
-        measure_speed(EDGEFACE, bundles, devices, path)
+        measure_speed(module_command("edgeface.cli"), bundles, devices, path)
 
 
 def _write(out: Path) -> dict[str, Any]:

@@ -150,12 +150,11 @@ def _remove_unused(folder: Path, place: str) -> None:
 
     Another process may be making the same cache: neither `folder`, which it may just have finished, nor hidden folders,
     which are being written, are older states."""
-    for index in folder.parent.glob("*px-*/index.json"):
-        found = index.parent
+    for found in folder.parent.glob("*px-*"):
         with contextlib.suppress(OSError, ValueError, AttributeError):
             old = time.time() - found.stat().st_mtime > _UNUSED_SECONDS
             whole = found != folder and not found.name.startswith(".")
-            if old or (whole and json.loads(index.read_text(encoding="utf-8")).get("place") == place):
+            if old or (whole and json.loads((found / "index.json").read_text(encoding="utf-8")).get("place") == place):
                 shutil.rmtree(found)
 
 

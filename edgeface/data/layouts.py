@@ -20,7 +20,9 @@ from edgeface.errors import DataError
 
 __all__ = ["FaceDataset", "Problem", "Sample", "default_face_input", "load_dataset", "scan_dataset"]
 
-IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".heic", ".avif"))
+IMAGE_SUFFIXES = frozenset(
+    (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".heic", ".avif")
+)
 _FOLDER_NAMES = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 _CELEBA_SPLITS = {"0": "train", "1": "val", "2": "test"}
 
@@ -91,7 +93,10 @@ def _read(root: Path, found: _Found) -> str:
     if celeba is not None:
         _read_celeba(*celeba, found)
         return CELEBA
-    splits = {split: root / name for name, split in _FOLDER_NAMES.items() if (root / name).is_dir()}
+    present = [name for name in _FOLDER_NAMES if (root / name).is_dir()]
+    splits = {_FOLDER_NAMES[name]: root / name for name in present}
+    if len(splits) < len(present):
+        found.error("split twice", f"{root}: {', '.join(present)} are one split twice; keep one folder for validation")
     lists = {split: root / f"{path.name}_id.txt" for split, path in splits.items()}
     if any(path.is_file() for path in lists.values()):
         for split, folder in splits.items():
@@ -114,10 +119,11 @@ def _read_identity_folders(folder: Path, split: str, found: _Found) -> None:
         hint = f"; or add {folder.name}_id.txt with 'name identity' lines" if split != "all" else ""
         found.error("loose photos", f"{folder}: holds photos but no folders; put each person's into a folder{hint}")
         return
+    inside: list[str] = []
     for name in folders:
         nested, photos, more = _list(folder / name)
         found.photos += [(folder / name / photo, name, split) for photo in photos]
-        others += more
+        inside += [f"{name}/{other}" for other in more]
         if nested:
             found.warning(
                 "nested folders", f"{folder / name}: {_count(nested, 'folder')} inside it are not read: {nested[0]}"
@@ -127,7 +133,8 @@ def _read_identity_folders(folder: Path, split: str, found: _Found) -> None:
             (found.error if split in ("train", "all") else found.warning)("empty folder", message)
     if images:
         found.warning("loose photos", f"{folder}: {_count(images, 'photo')} outside any person's folder: {images[0]}")
-    if others and split != "all":
+    others = inside + (others if split != "all" else [])  # beside the folders of people lie README and the like
+    if others:
         found.warning("other files", f"{folder}: {_count(others, 'file')} that are not photos: {others[0]}")
 
 

@@ -9,10 +9,13 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from edgeface.bench import document
+from edgeface.bench import document, host
+from edgeface.bench.settings import Entry, Settings
 from edgeface.bench.targets import KEPT_FIRST
 from edgeface.bundle import write_bundle
 from edgeface.cli import app
@@ -70,6 +73,25 @@ def test_simulated_devices_from_the_command_line(
     assert len(fake_devices) == 4
     assert "calibrated-estimate" in done.stdout
     assert [row["device"] for row in document.read(out)["rows"]] == ["board", "board", "tiny", "tiny"]
+
+
+def test_the_photo_of_the_pipeline_is_one_that_every_network_takes(
+    tiny_models: dict[str, bytes], tmp_path: Path
+) -> None:
+    photos = [tmp_path / "data" / place for place in ("train/ann/a.png", "val/ann/a.png", "val/ann/b.png")]
+    for photo, height in zip(photos, (40, 48, 40), strict=True):
+        photo.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(photo), np.zeros((height, 30, 3), np.uint8))
+    framed = FaceInput(32, crop=(0, 20, 0, 20), frame=(40, 30))
+    bundle = write_bundle(tmp_path / "door", tiny_models["int8"], TINY_LABELS, framed, "int8").path
+    with host._photo([Entry(bundle, {"name": "door"}, None, 1)], Settings(data=tmp_path / "data")) as photo:
+        assert photo == photos[2]
+
+
+def test_a_result_that_cannot_be_written_is_refused_before_it_is_measured(tiny_bundle: Path, tmp_path: Path) -> None:
+    done = run(tiny_bundle, "--device", "cpu", "--out", tmp_path)
+    assert done.exit_code == 2
+    assert "is a folder; give the name of a file" in done.stderr
 
 
 @pytest.mark.usefixtures("fake_devices")

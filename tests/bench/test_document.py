@@ -31,6 +31,8 @@ def test_damaged_results_are_refused(result: dict[str, Any], tmp_path: Path) -> 
     del lacking["rows"][2]["fps"]
     odd = json.loads(whole)
     odd["rows"][0]["ms"] = "fast"
+    timeless = json.loads(whole)
+    timeless["rows"][0]["latency_ms"] = None
     for content, message in (
         (whole[: len(whole) // 2], "cannot be read"),
         ("[]", "is not a result"),
@@ -41,6 +43,8 @@ def test_damaged_results_are_refused(result: dict[str, Any], tmp_path: Path) -> 
         (json.dumps(kind), "kind 'guess' is none of"),
         (json.dumps(lacking), "row 3 lacks fps"),
         (json.dumps(odd), "row 1: ms is 'fast'"),
+        (json.dumps({**result, "warnings": None}), "warnings and notes are lists"),
+        (json.dumps(timeless), "row 1: measured, without its latency_ms"),
     ):
         path.write_text(content)
         with pytest.raises(UsageError, match=message):

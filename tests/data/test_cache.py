@@ -182,6 +182,19 @@ def test_caches_unused_for_a_month_go_when_a_new_one_is_made(faces: Path) -> Non
     assert used.is_dir()
 
 
+def test_what_a_killed_build_left_goes_after_a_month(faces: Path) -> None:
+    dataset = load_dataset(faces)
+    cached_images(dataset, "val", FaceInput(32))
+    left, fresh = (cache_root(dataset) / f".val-96px-{name}" for name in ("old", "new"))
+    for folder in (left, fresh):
+        folder.mkdir()
+        (folder / "images.bin").write_bytes(b"faces")
+    os.utime(left, (left.stat().st_mtime - 31 * 24 * 3600,) * 2)
+    cached_images(dataset, "val", FaceInput(36))
+    assert not left.exists()
+    assert fresh.is_dir()
+
+
 def test_what_another_process_is_making_stays(faces: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two runs that begin together make the same cache."""
     dataset = load_dataset(faces)

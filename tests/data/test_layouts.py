@@ -138,6 +138,25 @@ def test_single_photo_loose_photos_and_other_files_are_warnings(faces: Path) -> 
     assert len(load_dataset(faces).of("train")) == 16
 
 
+def test_a_file_among_a_persons_photos_is_told_and_no_name_of_jpeg_is_overlooked(people: Path) -> None:
+    shutil.copy(next((people / "ann").iterdir()), people / "ann" / "z.jfif")
+    shutil.copy(next((people / "ann").iterdir()), people / "ann" / "z.jpe")
+    before = len(load_dataset(people).samples)
+    (people / "bob" / "photo.xyz").write_text("")
+    (people / "README.txt").write_text("beside the folders, no photo is expected")
+    dataset, problems = scan_dataset(people)
+    assert len(dataset.samples) == before
+    assert {sample.path.suffix for sample in dataset.samples} >= {".jfif", ".jpe"}
+    (told,) = (problem.message for problem in problems if problem.kind == "other files")
+    assert told.endswith("1 file that are not photos: bob/photo.xyz")
+
+
+def test_one_split_in_two_folders_is_refused(faces: Path) -> None:
+    shutil.copytree(faces / "val", faces / "valid")
+    with pytest.raises(DataError, match="val, valid are one split twice"):
+        load_dataset(faces)
+
+
 def test_unusable_folders(tmp_path: Path, faces: Path) -> None:
     with pytest.raises(DataError, match="is not a folder"):
         load_dataset(tmp_path / "absent")

@@ -84,6 +84,21 @@ def test_a_video_ends_and_a_folder_gives_each_photo_once(tmp_path: Path) -> None
     assert "c.jpg" in found[2].error
 
 
+@pytest.mark.parametrize(("rate", "expected"), [(25, [0, 3, 6, 9, 12]), (30, [0, 3, 6, 9, 12, 15])])
+def test_a_video_is_not_shown_more_often_than_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rate: int, expected: list[int]
+) -> None:
+    """10 a second of half a second; the clock stands, so that no frame is late."""
+    video = tmp_path / "v.avi"
+    writer = cv2.VideoWriter(str(video), cv2.VideoWriter_fourcc(*"MJPG"), rate, (64, 48))
+    for number in range(16 if rate == 30 else 13):
+        writer.write(np.full((48, 64, 3), 10 * number, np.uint8))
+    writer.release()
+    monkeypatch.setattr(camera, "_wait_until", lambda moment: None)
+    monkeypatch.setattr(camera.time, "monotonic", lambda: 0.0)
+    assert [frame.number for frame in frames(str(video), max_fps=10)] == expected
+
+
 def test_a_single_photo_is_read_as_a_photo_and_text_is_no_video(tmp_path: Path) -> None:
     """A JPEG that EXIF says lies on its side is turned, with and without a suffix, as in a folder."""
     wide = cv2.imencode(".jpg", np.zeros((40, 60, 3), np.uint8))[1].tobytes()

@@ -18,6 +18,14 @@ def fill(folder: Path, content: str) -> None:
         (temporary / "inside" / "file").write_text(content)
 
 
+def test_the_working_folder_can_be_filled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    fill(Path(), "new")
+    assert (tmp_path / "here" / "inside" / "file").read_text() == "new"
+    assert os.listdir(tmp_path) == ["here"]
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
 def test_a_folder_is_never_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]) -> None:
     """Stopped between the two renamings that a system without an exchange of folders needs."""

@@ -21,7 +21,7 @@ from edgeface.bundle import store_thresholds
 from edgeface.cli import app
 from edgeface.cli.watch import draw
 from edgeface.data.synthetic import draw_face, synthetic_person
-from edgeface.errors import GalleryError
+from edgeface.errors import FaceError, GalleryError, ImageError
 from edgeface.gallery import Match
 from edgeface.thresholds import Threshold
 
@@ -162,6 +162,11 @@ def test_the_python_way_is_as_short(place: Path, tiny_bundles: dict[str, Path], 
         assert face.matches[0].similarity <= 1
         (seen,) = (faces for frame, faces in watch_faces(reader, gallery, str(place), 0.9) if "ann" in frame.name)
         assert [face.name for face in seen] == ["ann"]
+        for bad in (None, np.zeros((40, 40), np.uint8), np.zeros((40, 40, 3))):
+            with pytest.raises(ImageError, match="expected an RGB uint8 image"):
+                reader.faces(bad)
+        with pytest.raises(FaceError, match="no photos given"):
+            enroll_photos(reader, gallery, "cid", [])
         other = FaceReader(tiny_bundles["int8"])
         for call in (
             lambda: enroll_photos(other, gallery, "bob", [place / "bob.png"]),

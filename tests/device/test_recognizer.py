@@ -97,6 +97,8 @@ def test_bad_images_name_themselves(recognizer: Recognizer, tmp_path: Path) -> N
         recognizer.logits(np.zeros((1, 40, 40, 3), np.uint8), prepared=True)
     with pytest.raises(ImageError):
         recognizer.predict(np.zeros((40, 40), np.uint8))
+    with pytest.raises(ImageError, match=r"image 1: expected an RGB uint8 image .*, got NoneType"):
+        recognizer.predict([None])  # what cv2.imread gives for a file that is not there
 
 
 def test_softmax_of_large_logits() -> None:

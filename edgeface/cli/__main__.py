@@ -1,0 +1,5 @@
+"""`python -m edgeface.cli` is the `edgeface` command."""
+
+from edgeface.cli import main
+
+main()
