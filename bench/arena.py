@@ -6,16 +6,21 @@ https://arxiv.org/abs/2001.03288): the largest tensor first, each at the lowest 
 
 from __future__ import annotations
 
-from edgeface.bench.tflite_ops import Graph
+from edgeface.bench.tflite_ops import Graph, is_done_at_load
 
 ALIGNMENT = 64
 MICRO_ALIGNMENT = 16
 
 
-def arena_bytes(graph: Graph, alignment: int = ALIGNMENT) -> int:
-    """Bytes of the arena for all tensors that are computed at run time, inputs and outputs included."""
+def arena_bytes(graph: Graph, *, micro: bool = False) -> int:
+    """Bytes of the arena for all tensors that are computed at run time, inputs and outputs included.
+
+    TensorFlow Lite never overwrites an input; TensorFlow Lite Micro (`micro`) does, once nothing reads it any more.
+    """
+    alignment = MICRO_ALIGNMENT if micro else ALIGNMENT
     placed: list[tuple[int, int, int, int]] = []  # offset, end, first operator, last operator
-    for size, first, last in sorted(_lifetimes(graph, alignment), key=lambda item: (-item[0], item[1])):
+    lifetimes = _lifetimes(graph, alignment, keep_inputs=not micro)
+    for size, first, last in sorted(lifetimes, key=lambda item: (-item[0], item[1])):
         offset = 0
         for start, end, born, dead in sorted(placed):
             if born > last or dead < first:
@@ -27,16 +32,20 @@ def arena_bytes(graph: Graph, alignment: int = ALIGNMENT) -> int:
     return max((end for _, end, _, _ in placed), default=0)
 
 
-def _lifetimes(graph: Graph, alignment: int) -> list[tuple[int, int, int]]:
+def _lifetimes(graph: Graph, alignment: int, *, keep_inputs: bool) -> list[tuple[int, int, int]]:
     """(bytes, operator that writes it, last operator that reads it) of each tensor; inputs live from the start, outputs
-    to the end."""
+    to the end. What is made of constants alone is made when the model is loaded, outside of the arena."""
     born = dict.fromkeys(graph.inputs, 0)
     dead = dict.fromkeys(graph.outputs, len(graph.ops))
     for op in graph.ops:
+        if is_done_at_load(op):
+            continue
         for tensor in op.outputs:
             born.setdefault(tensor, op.index)
         for tensor in (*op.inputs, *op.outputs):
             dead[tensor] = max(dead.get(tensor, 0), op.index)
+    if keep_inputs:
+        dead |= dict.fromkeys(graph.inputs, len(graph.ops))
     return [
         (-(-graph.tensors[tensor].bytes // alignment) * alignment, first, dead.get(tensor, first))
         for tensor, first in born.items()

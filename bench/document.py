@@ -22,11 +22,12 @@ KINDS = (MEASURED, "calibrated-estimate", "compiler-estimate", "estimate")
 DEFINITIONS = {
     "ms": "one inference of batch 1: set the input, run, fetch the output; preprocessing is not in it. "
     "Measured rows: the median; other rows: the estimate",
-    "band_ms": "measured: range of the medians of eight groups of rounds, each in a new process (99 %); "
+    "band_ms": "measured: range of the medians of eight groups of rounds, each in a new process but for Keras (99 %); "
     "estimates: the backend's own error band",
     "fps": "1000 / ms",
     "ratio": "times faster than the first measured row, by the 10th percentiles of interleaved rounds "
-    "(interruptions only add time); median and range of eight groups of rounds, each in new processes: a 99 % interval",
+    "(interruptions only add time); median and range of eight groups of rounds, each in new processes but for Keras: a "
+    "99 % interval",
     "cold_start_ms": "start of a new process (files in the page cache) to its first output, Python's start in it; "
     "median over the processes",
     "first_inference_ms": "the first inference alone, after loading",

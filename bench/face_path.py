@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from edgeface.data.images import decode_image, read_bytes
-from edgeface.detector import align, find_faces, open_detector
+from edgeface.detector import Detector, align, find_faces
 from edgeface.embedder import Recognizer, normalised
 from edgeface.errors import FaceError
 from edgeface.search import Templates
@@ -21,15 +21,16 @@ from edgeface.search import Templates
 _CHUNK = 5_000
 
 
-def measure_path(recognizer: Recognizer, photo: Path, detector: str = "none", runs: int = 50) -> dict[str, Any]:
+def measure_path(
+    recognizer: Recognizer, photo: Path, detector: Detector | None = None, runs: int = 50
+) -> dict[str, Any]:
     """Median milliseconds of each step for one photo, on one thread, and two shares.
 
     `overhead` is (decode + crop + quantize + normalise) / invoke. `photo_to_name` is all steps but the search.
     """
-    opened = open_detector(detector)
     content = read_bytes(photo)
     image = decode_image(content, photo)
-    faces = find_faces(image, opened)
+    faces = find_faces(image, detector)
     if not faces:
         raise FaceError(f"{photo}: no face found; give a photo that shows a face from the front")
     face_input = recognizer.bundle.face_input
@@ -39,7 +40,7 @@ def measure_path(recognizer: Recognizer, photo: Path, detector: str = "none", ru
     raw = recognizer.interpreter.run("embed", tensor)[output.name]
     steps: dict[str, Callable[[], Any]] = {
         "decode": lambda: decode_image(content, photo),
-        "detect": lambda: find_faces(image, opened),
+        "detect": lambda: find_faces(image, detector),
         "crop": lambda: align(image, faces[0], face_input),
         "quantize": lambda: recognizer.model_input(prepared, "embed"),
         "invoke": lambda: recognizer.interpreter.run("embed", tensor),

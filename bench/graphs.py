@@ -52,8 +52,11 @@ def arena_bytes(model: bytes, runtime: str | None) -> int | None:
         with captured_stderr():
             interpreter.allocate_tensors()
         details = {int(entry["index"]): entry for entry in interpreter.get_tensor_details()}
-        written = {int(tensor) for op in interpreter._get_ops_details() for tensor in op["outputs"]}
-        written |= {int(entry["index"]) for entry in interpreter.get_input_details()}
+        written = {int(entry["index"]) for entry in interpreter.get_input_details()}
+        for op in interpreter._get_ops_details():
+            # What is made of constants alone, float32 weights of float16, is no activation.
+            if written & {int(tensor) for tensor in op["inputs"]}:
+                written |= {int(tensor) for tensor in op["outputs"]}
         views = [interpreter.tensor(index)() for index in written if index in details]
         places = [(view.__array_interface__["data"][0], view.nbytes) for view in views]
     except (AttributeError, KeyError, ValueError, RuntimeError, TypeError):

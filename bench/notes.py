@@ -48,6 +48,8 @@ def _int8_on_this_cpu(rows: Sequence[dict[str, Any]], before: dict[str, Any]) ->
     found = machine.int8_dot_products(before["features"])
     if found:
         return [f"{line}; this CPU multiplies int8 four at a time ({', '.join(found)})" for line in lines]
+    if not before["features"]:  # not every system tells what its CPU has
+        return lines
     missing = "avx_vnni, avx512_vnni" if before["arch"] in ("x86_64", "AMD64", "i686") else "asimddp, i8mm"
     why = f"this CPU has no int8 dot products ({missing}), so int8 has no faster multiply than fp32"
     return [f"{line}; {why}" for line in lines]

@@ -11,14 +11,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from edgeface.bench.arena import ALIGNMENT, MICRO_ALIGNMENT, arena_bytes
+from edgeface.bench.arena import arena_bytes
 from edgeface.bench.calibration.errors import Band, band
 from edgeface.bench.calibration.facts import dtype_of, facts_of
 from edgeface.bench.calibration.fit import Rates, Sample, fit, memory_ms, predict, weighted_macs
 from edgeface.bench.calibration.own_points import all_samples
 from edgeface.bench.devices import Device
 from edgeface.bench.estimate import Estimate
-from edgeface.bench.tflite_ops import Graph, Op, read_graph
+from edgeface.bench.tflite_ops import Graph, Op, is_done_at_load, read_graph
 
 UNSEEN_KINDS = ("conv1x3", "conv3x1")
 UNSEEN_SHARE = 0.2
@@ -61,14 +61,18 @@ def estimate(model: Path, device: Device, threads: int = 1) -> Estimate:
 
 
 def fit_in_memory(graph: Graph, device: Device) -> tuple[dict[str, int], str | None]:
-    """(bytes by use, why it does not fit or None). Linux keeps weights twice: the file, and XNNPACK's packed copy."""
+    """(bytes by use, why it does not fit or None).
+
+    Linux keeps weights twice: the file, and XNNPACK's packed copy, which is float32 where the file's are float16.
+    """
     micro = device.flash_mb > 0
-    arena = arena_bytes(graph, MICRO_ALIGNMENT if micro else ALIGNMENT)
+    arena = arena_bytes(graph, micro=micro)
     if micro:
         memory = {"flash": graph.file_bytes + MICRO_RUNTIME, "ram": arena + MICRO_RUNTIME}
         limits = {"flash": device.flash_mb, "ram": device.ram_mb}
     else:
-        memory, limits = {"ram": graph.file_bytes + graph.weight_bytes + arena}, {"ram": device.ram_mb}
+        packed = graph.weight_bytes + sum(op.output_bytes - op.weight_bytes for op in graph.ops if is_done_at_load(op))
+        memory, limits = {"ram": graph.file_bytes + packed + arena}, {"ram": device.ram_mb}
     for use, limit in limits.items():
         if memory[use] > limit * 2**20:
             wanted = f"needs {memory[use] / 2**20:.2f} MiB of {use}, {device.name} has {limit:g}"

@@ -119,6 +119,11 @@ class Graph:
     subgraphs: int
 
 
+def is_done_at_load(op: Op) -> bool:
+    """Whether a runtime does it once, when it loads the model: float16 constants made float32."""
+    return op.type == "DEQUANTIZE" and op.kind == "free"
+
+
 def read_ops(model: Path) -> tuple[Op, ...]:
     """The operators of a .tflite file's first subgraph. Raises BundleError for a file that is missing or damaged."""
     return read_graph(model).ops
@@ -244,7 +249,8 @@ def _op(index: int, table: _Table, codes: list[str], tensors: tuple[Tensor, ...]
         index=index,
         name=written[0].name if written else "",
         type=kind,
-        kind=_kind(kind, filters),
+        # Of a constant (float16 weights) it is done once, when the model is loaded.
+        kind="free" if kind == "DEQUANTIZE" and not activations else _kind(kind, filters),
         dtype=first.dtype,
         weight_dtype=filters.dtype if filters else "",
         macs=_macs(kind, read, written, filters),

@@ -49,7 +49,7 @@ def estimate(model: Path, device: Device) -> Estimate:
     milliseconds = 1e3 * figures["inference_time"]
     notes = _notes(graph, on_cpu)
     details = _details(figures, on_cpu, len(_operators(printed, "NPU")))
-    limit = figures["arena_cache_size"]
+    limit = 1024 * figures["arena_cache_size"]  # KiB in the summary, as the memories are
     if memory.get("sram", 0) > limit:
         reason = f"does not fit: needs {memory['sram'] / 2**20:.2f} MiB of SRAM, the system has {limit / 2**20:.2f}"
         return _estimate(device, None, None, False, reason, memory, details, notes)

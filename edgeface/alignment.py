@@ -1,4 +1,5 @@
-"""From a face in a loose photo to the frame that a bundle was trained in: one similarity transform, one resampling.
+"""From a face in a loose photo to the frame that a bundle was trained in: one similarity transform into the
+frame, squeezed as its crop is in training, one resampling.
 
 Where the eyes, nose and mouth lie in a frame is a constant of the frame:
 
@@ -9,7 +10,6 @@ Where the eyes, nose and mouth lie in a frame is a constant of the frame:
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import cv2
@@ -43,22 +43,22 @@ def align(image: np.ndarray, face: Face, face_input: FaceInput) -> np.ndarray:
         return face_input.prepare(image)
     points = box_points(face.box) if face.landmarks is None else face.landmarks
     matrix = similarity(points, reference_points(face_input)[: len(points)])
-    return _warp(image, matrix, face_input.size)
+    return _warp(image, _squeezed(matrix, face_input), face_input.size)
 
 
 def reference_points(face_input: FaceInput) -> np.ndarray:
-    """The five landmarks, float64 (5, 2) as x, y, in pixels of the network's input; they may lie outside it."""
-    size = face_input.size
+    """The five landmarks, float64 (5, 2) as x, y, in pixels of the crop before it is resized (a whole image is taken to
+    be as large as the network's input); they may lie outside it."""
     if face_input.crop is None:
-        return WHOLE_FRAME * size
+        return WHOLE_FRAME * face_input.size
     if face_input.frame != (218, 178):
         height, width = face_input.frame or (0, 0)
         raise UsageError(
             f"where a face lies in this bundle's {width}x{height} frame is not known; "
             "align the photos yourself and use --detector none"
         )
-    top, bottom, left, right = face_input.crop
-    return (CELEBA_FRAME - (left, top)) * (size / (right - left), size / (bottom - top))
+    top, _, left, _ = face_input.crop
+    return CELEBA_FRAME - (left, top)
 
 
 def box_points(box: tuple[float, float, float, float]) -> np.ndarray:
@@ -68,10 +68,7 @@ def box_points(box: tuple[float, float, float, float]) -> np.ndarray:
 
 
 def similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """The rotation, scaling and shift, float64 (2, 3), that takes points (N, 2) nearest to others (Umeyama 1991).
-
-    A target whose pixels are not square (a crop squeezed to a square input) gets the nearest transform all the same.
-    """
+    """The rotation, scaling and shift, float64 (2, 3), that takes points (N, 2) nearest to others (Umeyama 1991)."""
     a, b = source - source.mean(axis=0), target - target.mean(axis=0)
     spread = float((a**2).sum())
     if spread == 0:
@@ -82,9 +79,21 @@ def similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray:
     return np.hstack([turn, (target.mean(axis=0) - turn @ source.mean(axis=0))[:, None]])
 
 
+def _squeezed(matrix: np.ndarray, face_input: FaceInput) -> np.ndarray:
+    """A transform into the crop, followed by what `FaceInput.prepare` does to the crop: resizing to a square, each axis
+    for itself. A network that has seen faces squeezed so must be shown them so."""
+    if face_input.crop is None:
+        return matrix
+    top, bottom, left, right = face_input.crop
+    scale = face_input.size / np.array([right - left, bottom - top])
+    resized = scale[:, None] * matrix
+    resized[:, 2] += 0.5 * scale - 0.5  # pixel centres
+    return resized
+
+
 def _warp(image: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
     """Resample; the part of a large photo that is needed is shrunk by area first, so that nothing aliases."""
-    scale = math.hypot(matrix[0, 0], matrix[1, 0])
+    scale = float(np.linalg.norm(matrix[:, :2], 2))
     if scale < 0.7:
         turn, shift = matrix[:, :2], matrix[:, 2]
         corners = np.linalg.solve(turn, (np.array([[0, 0], [size, 0], [0, size], [size, size]]) - shift).T).T

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,7 @@ def calibrate_on_data(
         embeddings = embed_photos(recognizer, paths, detector, progress, None if strict else unreadable, flip)
         found = ~np.isnan(embeddings).any(axis=1)
         embeddings, labels = embeddings[found], np.array([sample.identity for sample in samples])[found]
+        _require_faces(folder, len(labels), photos, unreadable)
     blocks = None if progress is None else lambda done, total: progress("comparing pairs", done, total)
     counts = count_all_pairs(embeddings, labels, blocks)
     warnings = _warnings(recognizer.bundle, set(dataset.identities), split, dataset.content_hash())
@@ -117,6 +119,7 @@ def calibrate_on_pairs(
     embeddings = embed_photos(recognizer, photos, detector, progress, None if strict else unreadable, flip)
     scores = pair_scores(pairs, photos, embeddings)
     known = ~np.isnan(scores)
+    _require_faces(path, int(known.sum()), len(photos), unreadable)
     counts = ScoreCounts()
     counts.add(scores[known], np.array([pair.same for pair in pairs])[known])
     lost = int(np.isnan(embeddings).any(axis=1).sum())
@@ -126,6 +129,13 @@ def calibrate_on_pairs(
         counts, name, len(photos), detector, flip, photos_without_face=lost, pairs_left_out=int((~known).sum()),
         warnings=(*warnings, *_left_out(unreadable, len(photos))),
     )  # fmt: skip
+
+
+def _require_faces(source: Path, usable: int, photos: int, unreadable: Sequence[str]) -> None:
+    """Raise DataError, with the first reason, when no photo or pair of photos gave faces."""
+    if not usable:
+        first = f"; first: {unreadable[0]}" if unreadable else ""
+        raise DataError(f"{source}: its {photos} photos give no faces to compare{first}; try another --detector")
 
 
 def embed_prepared(

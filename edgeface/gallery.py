@@ -257,7 +257,10 @@ class Gallery:
         """Inverse of `seal`. Raises GalleryError for anything else."""
         if not isinstance(content, bytes):
             raise GalleryError(self.file.damaged())
-        return content if self._key is None else self._key.open(content, place)
+        try:
+            return content if self._key is None else self._key.open(content, place)
+        except GalleryError:  # the key fitted when the gallery was opened
+            raise GalleryError(self.file.damaged()) from None
 
     def _check_templates(self, name: str, vectors: np.ndarray, sources: Sequence[str]) -> None:
         if vectors.ndim != 2 or vectors.shape[1] != self.info.embedding_size or len(sources) != len(vectors):
@@ -284,14 +287,13 @@ class Gallery:
 
 
 def create_gallery(
-    path: str | Path, bundle: Bundle, *, flip: bool = False, keep_photos: bool = False, key: str | Path | None = None
-) -> Gallery:
+    path: str | Path, bundle: Bundle, *, flip: bool = False, keep_photos: bool = False, key: str | Path | None = None,
+    detector: str = "",
+) -> Gallery:  # fmt: skip
     """Make an empty gallery for a bundle's model and open it. `key`: seal templates and photos with this key file.
-
-    Raises GalleryError when there is a file already.
-    """
+    `detector`: the name of the one that its photos are read with. Raises GalleryError when there is a file already."""
     check = "" if key is None else Key(Path(key)).check_value()
-    create_file(Path(path), new_meta(bundle, flip=flip, keep_photos=keep_photos, key_check=check))
+    create_file(Path(path), new_meta(bundle, flip=flip, keep_photos=keep_photos, key_check=check, detector=detector))
     return Gallery(path, key)
 
 

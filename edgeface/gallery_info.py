@@ -19,7 +19,8 @@ UNKNOWN = "unknown"
 
 @dataclass(frozen=True)
 class Info:
-    """What a gallery's templates belong to, and how they are kept. `bundle` is where it was when they were made."""
+    """What a gallery's templates belong to, and how they are kept. `bundle` is where it was when they were made,
+    `detector` the name of what found the faces in their photos, "" where that is not known."""
 
     model_sha256: str
     face_input: dict[str, Any]
@@ -28,9 +29,10 @@ class Info:
     keep_photos: bool
     encrypted: bool
     bundle: str
+    detector: str
 
 
-def new_meta(bundle: Bundle, *, flip: bool, keep_photos: bool, key_check: str) -> dict[str, str]:
+def new_meta(bundle: Bundle, *, flip: bool, keep_photos: bool, key_check: str, detector: str) -> dict[str, str]:
     """The `meta` rows of a new gallery."""
     return {
         "version": VERSION,
@@ -38,6 +40,7 @@ def new_meta(bundle: Bundle, *, flip: bool, keep_photos: bool, key_check: str) -
         "flip": str(int(flip)),
         "keep_photos": str(int(keep_photos)),
         "key_check": key_check,
+        "detector": detector,
     }
 
 
@@ -65,6 +68,7 @@ def read_info(meta: dict[str, Any], file: GalleryFile) -> Info:
             keep_photos=meta["keep_photos"] == "1",
             encrypted=bool(meta["key_check"]),
             bundle=str(meta["bundle"]),
+            detector=str(meta.get("detector", "")),  # galleries of before have none
         )
     except (KeyError, ValueError, TypeError, RecursionError):
         raise GalleryError(file.damaged()) from None

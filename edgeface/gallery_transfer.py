@@ -125,12 +125,16 @@ def rebuild(gallery: Gallery, reader: FaceReader, progress: Callable[[int, int],
     """
     rows = _kept_photos(gallery)
     vectors = []
-    for number, (template, person, name, sealed) in enumerate(rows):
-        photo = decode_image(gallery.unseal(sealed, f"photo of {person}"), f"{name}'s photo")
+    for number, (template, person, name, digest) in enumerate(rows):
+        content = gallery.unseal(_kept_photo(gallery, template, digest), f"photo of {person}")
+        photo = decode_image(content, f"{name}'s photo")
         try:
             vector = reader.vector(photo, f"{name}'s photo")
         except FaceError as error:
-            raise GalleryError(f"{gallery.path}: {error}; rebuild with a lower --quality, or remove {name}") from None
+            raise GalleryError(
+                f"{gallery.path}: {error}; rebuild with the --detector that they were enrolled with (none for photos "
+                "already cropped), or a lower --quality"
+            ) from None
         vectors.append((template, gallery.seal(vector.astype("<f2").tobytes(), f"template of {person}")))
         if progress is not None:
             progress(number + 1, len(rows))
@@ -139,7 +143,8 @@ def rebuild(gallery: Gallery, reader: FaceReader, progress: Callable[[int, int],
             raise GalleryError(f"{gallery.path}: somebody was enrolled or removed meanwhile; rebuild again")
         for template, content in vectors:
             changes.update("templates", "id = ?", (template,), vector=content)
-        for key, value in {**model_meta(reader.bundle), "flip": str(int(reader.reading.flip))}.items():
+        reading = {"flip": str(int(reader.reading.flip)), "detector": reader.reading.detector}
+        for key, value in {**model_meta(reader.bundle), **reading}.items():
             changes.update("meta", "key = ?", (key,), value=value)
     gallery.reload()
     gallery.file.forget()
@@ -151,22 +156,33 @@ def _template_ids(gallery: Gallery) -> set[int]:
     return {row[0] for row in gallery.file.connection.execute("SELECT id FROM templates")}
 
 
-def _kept_photos(gallery: Gallery) -> list[tuple[int, int, str, bytes]]:
+def _kept_photos(gallery: Gallery) -> list[tuple[int, int, str, str]]:
+    """(template, person, name, SHA-256 of the photo) of every template: the photos themselves may not fit in memory."""
     gallery.templates()  # checks the file
     with gallery.file.reading():
         rows = gallery.file.connection.execute(
-            "SELECT templates.id, person, name, sha256, content FROM templates JOIN people ON people.id = person "
+            "SELECT templates.id, person, name, sha256 FROM templates JOIN people ON people.id = person "
             "LEFT JOIN photos ON photos.template = templates.id ORDER BY templates.id"
         ).fetchall()
-    without = sorted({name for _, _, name, _, content in rows if content is None})
+    without = sorted({name for _, _, name, digest in rows if digest is None})
     if without:
         raise GalleryError(
             f"{gallery.path}: no photos were kept of {', '.join(without[:3])}{' ...' if len(without) > 3 else ''}; "
             "enrol them again in a new gallery (with --keep-photos it could be rebuilt)"
         )
-    if any(hashlib.sha256(content).hexdigest() != digest for *_, digest, content in rows):
+    return rows
+
+
+def _kept_photo(gallery: Gallery, template: int, digest: str) -> bytes:
+    """A photo as it is stored, sealed or not."""
+    with gallery.file.reading():
+        query = "SELECT content FROM photos WHERE template = ?"
+        row = gallery.file.connection.execute(query, (template,)).fetchone()
+    if row is None:
+        raise GalleryError(f"{gallery.path}: somebody was removed meanwhile; rebuild again")
+    if not isinstance(row[0], bytes) or hashlib.sha256(row[0]).hexdigest() != digest:
         raise GalleryError(gallery.file.damaged())
-    return [(template, person, name, content) for template, person, name, _, content in rows]
+    return row[0]
 
 
 def _read_people(path: Path, origin: dict[str, Any]) -> People:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import warnings
 from pathlib import Path
 
@@ -13,6 +14,10 @@ import pytest
 from edgeface.bundle import write_bundle
 from edgeface.face_input import FaceInput
 from edgeface.files import sha256
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Workers share the cores: with as many threads each as there are cores, they would wait for one another.
+    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 
 TINY_SIZE = 32
 TINY_LABELS = tuple(f"person_{number}" for number in range(5))

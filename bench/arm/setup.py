@@ -22,7 +22,8 @@ from edgeface.files import storage_errors, write_json, write_text
 MARKER = ".edgeface-arm"
 """Tells that the folder is ours: only then is anything in it replaced or removed."""
 PARTS = ("bin", "lib", "sysroot", "litert", "host")
-OWN = (*PARTS, "insn_count.so", "download", "ready.json")
+OWN = ("ready.json", *PARTS, "insn_count.so", "download")
+"""In the order in which it is removed: what is half gone is not ready."""
 UNNEEDED = ("usr/share/", "etc/", "usr/lib/python3.11/sitecustomize.py", "usr/lib/aarch64-linux-gnu/gconv/")
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from edgeface.bench.calibration.errors import Outcome, leave_one_out, summary
 from edgeface.bench.calibration.facts import Facts, dtype_of, facts_of
-from edgeface.bench.calibration.fit import Sample, fit, macs_per_cycle, predict, published_samples
+from edgeface.bench.calibration.fit import Sample, family_of, fit, macs_per_cycle, predict, published_samples
 from edgeface.bench.devices import Device
 from edgeface.bench.tflite_ops import read_graph
 from edgeface.errors import DeviceError, UsageError
@@ -99,6 +99,11 @@ def _point(device: Device, model: Path, ms: float, threads: int) -> dict[str, An
     if not 0 < ms < 1e7:
         raise UsageError(f"--point {model}={ms:g}: milliseconds must be above 0")
     graph = read_graph(model)
+    if not family_of(device.core, dtype_of(graph)):
+        raise UsageError(
+            f"{model}: computes in {dtype_of(graph)}, of which nothing is known on a {device.core}; quantize it: "
+            "edgeface quantize"
+        )
     return {
         "model": model.name if model.name != "model.tflite" else f"{model.parent.name}/{model.name}",
         "model_sha256": sha256(model),

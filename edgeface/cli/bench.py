@@ -78,9 +78,12 @@ def bench(
     else:
         options = (_devices(device), _numbers(threads), runtime, data, split, runs, seconds, batch, per_op)
         result = _measure(targets or [], options, quiet=quiet)
-    found = None if old is None else comparing.compare(old, result, conditions)
-    _show(result, found, as_json=as_json)
-    _write(result, out, markdown, csv, html, quiet=quiet)
+    found = None
+    try:
+        found = None if old is None else comparing.compare(old, result, conditions)
+    finally:  # what was measured is not lost to a comparison that cannot be made
+        _show(result, found, as_json=as_json)
+        _write(result, out, markdown, csv, html, quiet=quiet)
     if found is not None and found.failed:
         rows = ", ".join(f"{change.row} ({condition.text})" for condition, change in found.failed)
         raise GateFailed(f"worse than {compare}: {rows}")

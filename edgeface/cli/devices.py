@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from edgeface.cli import devices_arm
-from edgeface.cli.common import Json, Quiet, command, note, print_json
+from edgeface.cli.common import Json, Quiet, command, note, print_json, require_png
 
 if TYPE_CHECKING:
     from edgeface.bench.devices import Device
@@ -138,6 +138,9 @@ def validate(
     """
     from edgeface.bench.calibration import validate as validation
     from edgeface.errors import UsageError
+
+    if plot is not None:
+        require_png(plot, "plot")
 
     if keep is not None and not rebuild:
         raise UsageError("--keep needs --rebuild")

@@ -81,8 +81,8 @@ def emulate(
     device: Annotated[list[str], typer.Option(help="The device; may be repeated.")],
     images: Annotated[int, typer.Option(min=1, help="Inferences whose outputs are compared with this machine's.")] = 3,
     repeat: Annotated[
-        int, typer.Option(min=1, help="Emulate so many times more: the spread of the instruction counts.")
-    ] = 1,
+        int, typer.Option(min=0, help="Emulate so many times more: the spread of the instruction counts, of 2 or more.")
+    ] = 0,
     as_json: Json = False,
 ) -> None:
     """Run the real Arm kernels on emulated devices: instructions by class, memory traffic, outputs, latency.
@@ -104,7 +104,7 @@ def emulate(
     boards = [load_device(name) for name in device]
     rows = []
     for board in boards:
-        again = [run(path, board) for _ in range(repeat if repeat > 1 else 0)]
+        again = [run(path, board) for _ in range(repeat)]
         rows.append(_row(run(path, board, images=images), again))
     if as_json:
         print_json(rows)
@@ -133,7 +133,7 @@ def _row(first: Any, again: list[Any]) -> dict[str, Any]:
         totals = [run.details["instructions"] for run in again]
         outputs = first.details["outputs"]
         same = outputs["host"].get(outputs["emulated"])
-        row["spread"] = (max(totals) - min(totals)) / totals[0] if totals else None
+        row["spread"] = (max(totals) - min(totals)) / totals[0] if len(totals) > 1 else None
         row["bit_equal"] = same["bit_equal"] if same else None
     return row
 

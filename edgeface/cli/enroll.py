@@ -81,6 +81,11 @@ def enroll(
         opened = files.enter_context(Gallery(gallery, key_file)) if gallery.exists() else None
         if opened is not None:
             _refuse_new_options(opened, flip, keep_photos)
+            if opened.info.keep_photos and opened.info.detector not in ("", detector):
+                raise UsageError(
+                    f"{gallery}: keeps photos that were read with --detector {opened.info.detector}; 'gallery rebuild' "
+                    "needs the same for all"
+                )
             chosen: Bundle | Path = gallery_bundle(opened, bundle)
             add, flip = _may_add(opened, name, add), opened.info.flip
         else:
@@ -88,7 +93,7 @@ def enroll(
         reader = open_reader(chosen, detector, detector_model, quality, threads, runtime, flip)
         vectors, used, skipped = _read(reader, paths, strict, quiet)
         if opened is None:
-            opened = files.enter_context(_new_gallery(gallery, reader.bundle, flip, keep_photos, key_file, quiet))
+            opened = files.enter_context(_new_gallery(gallery, reader, keep_photos, key_file, quiet))
         similar = _alike(opened, reader.bundle, name, vectors, quiet)
         contents = [path.read_bytes() for path in used] if opened.info.keep_photos else []
         before = opened.count(name)
@@ -115,14 +120,13 @@ def _bundle_of_a_new(gallery: Path, bundle: Path | None) -> Path:
     return bundle
 
 
-def _new_gallery(
-    path: Path, bundle: Bundle, flip: bool, keep_photos: bool, key_file: Path | None, quiet: bool
-) -> Gallery:
+def _new_gallery(path: Path, reader: FaceReader, keep_photos: bool, key_file: Path | None, quiet: bool) -> Gallery:
     from edgeface.gallery import create_gallery
 
     make_missing_key(key_file)
-    gallery = create_gallery(path, bundle, flip=flip, keep_photos=keep_photos, key=key_file)
-    note(f"{path}: new gallery for {bundle.path}", quiet=quiet)
+    flip, detector = reader.reading.flip, reader.reading.detector
+    gallery = create_gallery(path, reader.bundle, flip=flip, keep_photos=keep_photos, key=key_file, detector=detector)
+    note(f"{path}: new gallery for {reader.bundle.path}", quiet=quiet)
     return gallery
 
 

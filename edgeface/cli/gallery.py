@@ -13,7 +13,6 @@ from edgeface.cli.common import Json, Quiet, command, note, print_json
 from edgeface.cli.device_options import (
     BundlePath,
     DetectorModel,
-    DetectorName,
     GalleryPath,
     KeyFile,
     NewKeyFile,
@@ -208,7 +207,9 @@ def rebuild_templates(
         bool | None, typer.Option("--flip/--no-flip", help="Average each face with its mirror image; else as before.")
     ] = None,
     key_file: KeyFile = None,
-    detector: DetectorName = "cascade",
+    detector: Annotated[
+        str | None, typer.Option("--detector", help="cascade, yunet or none; by default as the photos were enrolled.")
+    ] = None,
     detector_model: DetectorModel = None,
     quality: Quality = "low",
     threads: Threads = 1,
@@ -227,6 +228,11 @@ def rebuild_templates(
     with Gallery(gallery, key_file) as opened:
         chosen = bundle if bundle is not None else Path(opened.info.bundle)
         flip = opened.info.flip if flip is None else flip
+        detector = detector or opened.info.detector
+        if not detector:
+            raise UsageError(
+                f"{gallery}: does not say how its photos were read; give --detector cascade, yunet or none"
+            )
         reader = open_reader(chosen, detector, detector_model, quality, threads, runtime, flip)
         done = rebuild(opened, reader)
     note(f"{gallery}: {_templates(done.templates)} of {_people(done.people)} made again with {chosen}", quiet=quiet)

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from edgeface.cli.common import Json, command, note, print_json
-from edgeface.cli.device_options import DetectorName, GalleryPath, KeyFile, Runtime
+from edgeface.cli.device_options import DetectorModel, DetectorName, GalleryPath, KeyFile, Runtime
 from edgeface.errors import UsageError
 
 
@@ -64,6 +64,7 @@ def measure(
     photo: Annotated[Path, typer.Argument(help="A photo of a face.")],
     templates: Annotated[int, typer.Option(min=1, help="Search among so many random templates.")] = 10_000,
     detector: DetectorName = "none",
+    detector_model: DetectorModel = None,
     runs: Annotated[int, typer.Option(min=1, help="Repeat each step so many times.")] = 50,
     runtime: Runtime = None,
 ) -> None:
@@ -81,11 +82,12 @@ def measure(
     import cv2
 
     from edgeface.bench.face_path import measure_path, measure_search
+    from edgeface.detector import open_detector
     from edgeface.embedder import Recognizer
 
     cv2.setNumThreads(1)
     recognizer = Recognizer(bundle, 1, runtime)
-    path = measure_path(recognizer, photo, detector, runs)
+    path = measure_path(recognizer, photo, open_detector(detector, detector_model), runs)
     search = measure_search(templates, recognizer.bundle.embedding_size, runs)
     whole = path["photo_to_name_ms"] + search["search_ms"]
     print_json({"path": path, "search": search, "search_share": round(search["search_ms"] / whole, 4)})

@@ -247,9 +247,9 @@ def test_a_photo_that_cannot_be_read_does_not_cost_the_measurement(tiny_data: Pa
     """Photo to label is timed on the first photo that can be read; with none it is said before measuring."""
     first, *others = sorted((tiny_data / "val").rglob("*.png"))
     first.write_bytes(b"")
-    with host._photo(Settings(data=tiny_data)) as photo:
+    with host._photo([], Settings(data=tiny_data)) as photo:
         assert photo == others[0]
     for path in others:
         path.write_bytes(b"")
-    with pytest.raises(DataError, match="no photo of split val can be read"), host._photo(Settings(data=tiny_data)):
+    with pytest.raises(DataError, match="no photo of split val can be used"), host._photo([], Settings(data=tiny_data)):
         pass

@@ -64,6 +64,18 @@ def test_a_gate_fails_with_the_rows(saved: Path, result: dict[str, Any], tmp_pat
     assert {change["metric"] for change in comparison["changes"]} >= {"fps", "latency", "size", "accuracy"}
 
 
+def test_a_comparison_that_cannot_be_made_loses_no_result(saved: Path, result: dict[str, Any], tmp_path: Path) -> None:
+    renamed = copy.deepcopy(result)
+    for row in renamed["rows"]:
+        row["name"] += "-other"
+    (tmp_path / "new.json").write_text(json.dumps(renamed))
+    done = run("--from", tmp_path / "new.json", "--compare", saved, "--out", tmp_path / "kept.json")
+    assert done.exit_code == 2
+    assert "no row in common" in done.stderr
+    assert "-other" in done.stdout
+    assert document.read(tmp_path / "kept.json")["rows"] == renamed["rows"]
+
+
 def test_simulated_devices_from_the_command_line(
     tiny_bundles: dict[str, Path], fake_devices: list[tuple[str, str, int]], tmp_path: Path
 ) -> None:

@@ -1,11 +1,15 @@
 """Estimates of one model on simulated devices, by every backend."""
 
+import copy
 import dataclasses
 import math
 import subprocess
 import sys
 
+import flatbuffers
+import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 
 from edgeface.bench import vela
 from edgeface.bench.arena import arena_bytes
@@ -204,13 +208,59 @@ def graph(sizes, operators):
 
 
 def test_the_arena_of_a_chain_is_its_largest_pair():
-    """640 -> 128 -> 384 -> 64: the pairs are 768, 512 and 448."""
-    assert arena_bytes(graph([640, 128, 384, 64], [([0], [1]), ([1], [2]), ([2], [3])]), 64) == 768
+    """640 -> 128 -> 384 -> 64: the pairs are 768, 512 and 448; TensorFlow Lite keeps the input beside them."""
+    assert arena_bytes(graph([640, 128, 384, 64], [([0], [1]), ([1], [2]), ([2], [3])])) == 1152
+    assert arena_bytes(graph([640, 128, 384, 64], [([0], [1]), ([1], [2]), ([2], [3])]), micro=True) == 768
 
 
 def test_a_tensor_that_is_read_late_keeps_its_place():
     """The identity: tensor 1 lives while 2 is made and added, so three of 64 bytes (60, aligned) lie side by side."""
-    assert arena_bytes(graph([60, 60, 60, 60], [([0], [1]), ([1], [2]), ([1, 2], [3])]), 64) == 192
+    assert arena_bytes(graph([60, 60, 60, 60], [([0], [1]), ([1], [2]), ([1, 2], [3])]), micro=True) == 192
+
+
+def test_a_point_of_a_type_that_a_core_has_no_rate_for_is_refused_and_not_kept(models):
+    with pytest.raises(UsageError, match=r"computes in float32, of which nothing is known on a cortex-m7; quantize it"):
+        calibrate(load_device("cortex-m7"), {models / "float32": 900.0}, 1)
+    assert not points_file("cortex-m7").exists()
+
+
+def test_float16_weights_are_made_float32_once(models, tmp_path):
+    """The same network with float16 constants: no slower, no more activations, and a smaller file."""
+    whole, half = models / "float32", tmp_path / "float16"
+    half.write_bytes(with_half_weights(whole.read_bytes()))
+    once, plain = read_graph(half), read_graph(whole)
+    assert [op.type for op in once.ops].count("DEQUANTIZE") == 4
+    assert once.weight_bytes < 0.6 * plain.weight_bytes
+    assert arena_bytes(once) == arena_bytes(plain)
+    pi = load_device("rpi4")
+    assert simulate(half, pi).latency_ms == pytest.approx(simulate(whole, pi).latency_ms, rel=0.02)
+    # The runtime's own copy is float32 all the same.
+    copies = [simulate(path, pi).memory["ram"] - path.stat().st_size for path in (half, whole)]
+    assert copies[0] == pytest.approx(copies[1], rel=0.01)
+
+
+def with_half_weights(content):
+    """Every kernel as float16 behind a DEQUANTIZE, as TensorFlow's converter writes it."""
+    model = schema.ModelT.InitFromPackedBuf(content)
+    graph, operators = model.subgraphs[0], []
+    code = schema.BuiltinOperator.DEQUANTIZE
+    model.operatorCodes.append(schema.OperatorCodeT(deprecatedBuiltinCode=code, builtinCode=code, version=3))
+    for operator in graph.operators:
+        kernel = graph.tensors[operator.inputs[1]] if len(operator.inputs) > 2 else None
+        if kernel is not None:
+            halves = np.frombuffer(bytes(model.buffers[kernel.buffer].data), np.float32).astype(np.float16)
+            stored = copy.copy(kernel)
+            stored.type, stored.buffer = schema.TensorType.FLOAT16, len(model.buffers)
+            model.buffers.append(schema.BufferT(data=np.frombuffer(halves.tobytes(), np.uint8)))
+            kernel.buffer = 0
+            graph.tensors.append(stored)
+            made = {"inputs": [len(graph.tensors) - 1], "outputs": [operator.inputs[1]]}
+            operators.append(schema.OperatorT(opcodeIndex=len(model.operatorCodes) - 1, **made))
+        operators.append(operator)
+    graph.operators = operators
+    writer = flatbuffers.Builder(1 << 20)
+    writer.Finish(model.Pack(writer), b"TFL3")
+    return bytes(writer.Output())
 
 
 def test_an_npu_refuses_floats_and_damaged_files(models, tmp_path):
@@ -251,6 +301,13 @@ def test_vela_gives_cycles_memory_and_what_stays_on_the_cpu(models, tmp_path):
     assert named in mixed.notes
 
 
+@pytest.mark.slow
+def test_a_model_fits_an_npu_with_a_cache_of_its_own(models):
+    pytest.importorskip("ethosu")
+    sized = dataclasses.replace(load_device("ethos-u65"), memory_mode="Dedicated_Sram_512KB")
+    assert simulate(models / "int8", sized).fits
+
+
 def test_velas_list_of_operators_is_read_with_names_that_hold_anything():
     printed = (
         "CPU operators = 2 (4.1%)\n   CPU: Passthrough = tfl.quantize (outputs [1, 4])\n   CPU: Add = a (b);c = d\n"
@@ -264,7 +321,7 @@ def test_microcontroller_memory_is_the_interpreters_and_outputs_are_bit_equal(mo
     pytest.importorskip("tflite_micro")
     estimate = simulate(models / "int8", load_device("mcu"))
     assert (estimate.backend, estimate.fits, estimate.latency_ms) == ("tflite-micro", True, None)
-    planned = arena_bytes(read_graph(models / "int8"), 16)
+    planned = arena_bytes(read_graph(models / "int8"), micro=True)
     assert planned <= estimate.memory["arena"] < planned + 32 * 1024  # the interpreter's own tables come on top
     assert estimate.details["outputs"]["reference"]["equal"] == 1.0
     small = simulate(models / "int8", dataclasses.replace(load_device("mcu"), ram_mb=0.01))

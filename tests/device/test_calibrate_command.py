@@ -188,6 +188,15 @@ def test_loose_photos_are_read_with_a_detector(bundle: Path, tmp_path: Path) -> 
     assert (strict.exit_code, "wall.png" in strict.stderr) == (2, True)
 
 
+def test_photos_without_any_face_are_said_to_have_none(bundle: Path, tmp_path: Path) -> None:
+    for name in ("ann/1.png", "ann/2.png", "bob/1.png", "bob/2.png"):
+        (tmp_path / "walls" / name).parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(tmp_path / "walls" / name), np.full((80, 80, 3), 127, np.uint8))
+    done = CliRunner().invoke(app, ["calibrate", str(bundle), str(tmp_path / "walls"), "--detector", "cascade"])
+    assert done.exit_code == 2
+    assert "its 4 photos give no faces to compare" in done.stderr
+
+
 def test_bad_input(bundle: Path, strangers: Path, tmp_path: Path) -> None:
     for arguments in (
         (tmp_path / "nothing", strangers),

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from tiny_yunet import POINTS, write_tiny_yunet
 
-from edgeface.alignment import WHOLE_FRAME, align, box_points, reference_points, similarity
+from edgeface.alignment import CELEBA_FRAME, WHOLE_FRAME, align, box_points, reference_points, similarity
 from edgeface.cascade import best_pair
 from edgeface.data.synthetic import draw_face, synthetic_person
 from edgeface.detector import Face, find_faces, open_detector
@@ -96,11 +96,20 @@ def test_similarity_is_exact_for_two_points_and_least_squares_for_more() -> None
         similarity(np.ones((2, 2)), source)
 
 
-def test_a_crop_of_celebas_frame_puts_the_eyes_into_the_crop() -> None:
+@pytest.mark.parametrize("points", [2, 5])
+@pytest.mark.parametrize("scale", [1.0, 3.0])
+def test_a_face_in_celebas_frame_becomes_what_training_makes_of_that_frame(points: int, scale: float) -> None:
+    """The crop of 86 x 105 pixels is squeezed to a square: wherever the face is found, the network must see it so."""
     contract = FaceInput(96, crop=(86, 172, 35, 140), frame=(218, 178))
-    left, right = reference_points(contract)[:2]
-    assert left == pytest.approx([(69.4 - 35) * 96 / 105, (111.3 - 86) * 96 / 86])
-    assert right == pytest.approx([(107.5 - 35) * 96 / 105, (111.5 - 86) * 96 / 86])
+    coarse = np.random.default_rng(0).integers(0, 256, (14, 11, 3), dtype=np.uint8)
+    frame = cv2.resize(coarse, (178, 218), interpolation=cv2.INTER_CUBIC)
+    photo = cv2.resize(frame, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
+    marks = (CELEBA_FRAME[:points] + 0.5) * scale - 0.5
+    aligned = align(photo, Face((0, 0, 10, 10), 1.0, marks.astype(np.float32)), contract)
+    assert np.abs(aligned.astype(int) - contract.prepare(frame)).mean() < 2
+
+
+def test_a_crop_of_an_unknown_frame_is_refused() -> None:
     with pytest.raises(UsageError, match="--detector none"):
         reference_points(FaceInput(96, crop=(0, 10, 0, 10), frame=(20, 20)))
 

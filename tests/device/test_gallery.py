@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import stat
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -183,6 +184,13 @@ def test_an_encrypted_gallery_needs_its_key(path: Path, opened: Bundle, tmp_path
             Gallery(path, given)
     with Gallery(path, key) as gallery:
         assert gallery.nearest(vector)[0][0].name == "ann"
+    with closing(sqlite3.connect(path)) as file:
+        (sealed,) = file.execute("SELECT vector FROM templates").fetchone()
+        file.execute("UPDATE templates SET vector = ?", (sealed[:-1] + bytes([sealed[-1] ^ 1]),))
+        file.commit()
+    # The key is the right one: it is the file that must be copied again.
+    with Gallery(path, key) as gallery, pytest.raises(GalleryError, match="damaged or edited"):
+        gallery.templates()
 
 
 def test_export_and_import(path: Path, opened: Bundle, tmp_path: Path) -> None:

@@ -132,6 +132,20 @@ def test_a_gallery_with_photos_moves_to_another_model(place: Path, tiny_bundles:
     assert json.loads(run("gallery", "info", path, "--json").stdout)["flip"] is True
 
 
+def test_a_rebuild_reads_the_photos_as_they_were_enrolled(place: Path, tmp_path: Path) -> None:
+    """Cropped photos, in which no detector may look for a face: every photo is its own template again."""
+    path = tmp_path / "crops.gallery"
+    options = ("--bundle", place / "bundle", "--detector", "none")
+    run("enroll", path, place / "ann.png", "--name", "ann", *options, "--keep-photos")
+    run("gallery", "rebuild", path)
+    done = run("identify", path, place / "ann.png", "--threshold", "0.99", "--detector", "none")
+    assert done.stdout.endswith(": ann 1.0000\n")
+    other = run("enroll", path, place / "bob.png", "--name", "bob", "--bundle", place / "bundle", code=2)
+    assert "read with --detector none" in other.stderr
+    create_gallery(tmp_path / "silent.gallery", FaceReader(place / "bundle").bundle, keep_photos=True).close()
+    assert "give --detector" in run("gallery", "rebuild", tmp_path / "silent.gallery", code=2).stderr
+
+
 def test_watch_prints_json_lines_and_a_video_ends(place: Path, gallery: Path, tmp_path: Path) -> None:
     video = tmp_path / "door.avi"
     writer = cv2.VideoWriter(str(video), cv2.VideoWriter_fourcc(*"MJPG"), 20, (300, 300))

@@ -44,7 +44,7 @@ def other_reader(bundle: Bundle, *, flip: bool = False, meanwhile: Callable[[], 
         return axis(bundle, 5)[0]
 
     other = replace(bundle, files={**bundle.files, "model.tflite": {"size": 1, "sha256": "f" * 64}})
-    return SimpleNamespace(bundle=other, reading=SimpleNamespace(flip=flip), vector=vector)
+    return SimpleNamespace(bundle=other, reading=SimpleNamespace(flip=flip, detector="none"), vector=vector)
 
 
 def test_a_gallery_that_another_rebuilt_is_not_used_with_the_old_model(
