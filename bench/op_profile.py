@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from edgeface.bench.tflite_ops import Op, read_ops
+from edgeface.bench.tflite_ops import Op, read_graph
 
 RUNS = 200
 WARM_UP_RUNS = 20
@@ -75,7 +75,7 @@ def profile(model: Path, content: bytes, threads: int, runs: int = RUNS) -> dict
     times = np.sort([[time for _, time in record] for record in records], axis=0)
     cut = runs // 10  # an interruption falls on one operator and would be taken for its own time
     means = times[cut : runs - cut].mean(axis=0)
-    return summarise(match(read_ops(model), tags, means.tolist()), runs)
+    return summarise(match(read_graph(model).ops, tags, means.tolist()), runs)
 
 
 def match(ops: Sequence[Op], tags: Sequence[str], microseconds: Sequence[float]) -> list[TimedOp]:

@@ -99,9 +99,6 @@ class Op:
     weight_bytes: int
     input_bytes: int
     output_bytes: int
-    input_shape: tuple[int, ...]
-    output_shape: tuple[int, ...]
-    kernel: tuple[int, int]
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
 
@@ -122,11 +119,6 @@ class Graph:
 def is_done_at_load(op: Op) -> bool:
     """Whether a runtime does it once, when it loads the model: float16 constants made float32."""
     return op.type == "DEQUANTIZE" and op.kind == "free"
-
-
-def read_ops(model: Path) -> tuple[Op, ...]:
-    """The operators of a .tflite file's first subgraph. Raises BundleError for a file that is missing or damaged."""
-    return read_graph(model).ops
 
 
 def read_graph(model: Path) -> Graph:
@@ -257,9 +249,6 @@ def _op(index: int, table: _Table, codes: list[str], tensors: tuple[Tensor, ...]
         weight_bytes=sum(tensor.weight_bytes for tensor in weights),
         input_bytes=sum(tensor.bytes for tensor in activations),
         output_bytes=sum(tensor.bytes for tensor in written),
-        input_shape=first.shape,
-        output_shape=written[0].shape if written else (),
-        kernel=(filters.shape[1], filters.shape[2]) if filters and len(filters.shape) == 4 else (0, 0),
         inputs=inputs,
         outputs=outputs,
     )

@@ -34,7 +34,6 @@ def table(audit: dict[str, Any]) -> str:
 def draw(audit: dict[str, Any], path: Path) -> None:
     """Write the heat map as PNG: accuracy change on the left, 1 - cosine at the 1st percentile on the right."""
     import numpy as np
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     rows, names = audit["rows"], columns(audit)
@@ -46,7 +45,6 @@ def draw(audit: dict[str, Any], path: Path) -> None:
                 losses[y, x] = -100 * cell["accuracy_change"]
                 angles[y, x] = 1 - cell["cosine"]["p1"]
     figure = Figure(figsize=(3.2 + 1.5 * len(names), 1.8 + 0.24 * len(rows)), layout="constrained")
-    FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2, sharey=True)
     for axes, values, title in (
         (left, losses, "accuracy lost, points"),

@@ -47,13 +47,11 @@ def table(tries: Sequence[dict[str, Any]]) -> str:
 
 def draw(tries: Sequence[dict[str, Any]], chosen: str | None, path: Path, device: str = "cpu") -> None:
     """Write a PNG: accuracy against size, and against the device's fps; the front joined, the chosen try ringed."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     finished = [row for row in tries if row["accuracy"] is not None]
     front = [tries[place] for place in pareto_front(tries)]
     figure = Figure(figsize=(10, 4.2), layout="constrained")
-    FigureCanvasAgg(figure)
     labels = ("size, KB", "fps, measured" if device == "cpu" else f"fps, estimated for {device}")
     for axes, key, scale, label in zip(figure.subplots(1, 2), ("size", "fps"), (1e-3, 1.0), labels, strict=True):
         rows = [row for row in finished if row[key] is not None]

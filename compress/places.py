@@ -1,4 +1,4 @@
-"""Where results may go, refused before minutes are spent."""
+"""Where a command's data lie and its results may go, refused before minutes are spent."""
 
 from __future__ import annotations
 
@@ -6,8 +6,17 @@ import tempfile
 from pathlib import Path
 
 from edgeface.bundle import refuse_other_files
-from edgeface.errors import UsageError
+from edgeface.errors import DataError, UsageError
 from edgeface.files import storage_errors
+from edgeface.run import Run
+
+
+def data_folder(run: Run, data: Path | None) -> Path:
+    """The folder given, or that of the run's own dataset. Raises DataError when the latter is not there."""
+    folder = data or Path(str(run.dataset.get("path", "")))
+    if data is None and not (run.dataset.get("path") and folder.is_dir()):
+        raise DataError(f"{run.path}: its dataset {str(folder)!r} is not there; give the folder with --data")
+    return folder
 
 
 def check_out(out: Path) -> None:

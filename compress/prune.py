@@ -14,6 +14,7 @@ import tf_keras
 from edgeface.compress.calibration import samples
 from edgeface.compress.export import to_tflite
 from edgeface.compress.importance import check_method
+from edgeface.compress.places import data_folder
 from edgeface.compress.preflight import unfit_layers
 from edgeface.compress.sparse import file_sparsity, gzip_bytes, no_faster
 from edgeface.compress.starting import Place, Request, narrow_start, sparse_start
@@ -56,9 +57,7 @@ def prune(request: Request) -> Outcome:
     Raises UsageError for options that do not fit the network, RunError for runs that cannot be used; see the messages.
     """
     first = open_run(request.run)
-    data = request.data or Path(str(first.dataset.get("path", "")))
-    if request.data is None and not (first.dataset.get("path") and data.is_dir()):
-        raise DataError(f"{first.path}: its dataset {str(data)!r} is not there; give the folder with --data")
+    data = data_folder(first, request.data)
     _check(request, first)
     dataset = load_dataset(data)
     _check_images(request, first, dataset)
@@ -193,7 +192,7 @@ def download_report(request: Request, outcome: Outcome) -> dict[str, Any]:
     """What sparse weights save: `gzip_bytes` of the int8 .tflite before and after, `layers` with the sparsity that the
     int8 file has of each, `no_faster`, a sentence."""
     first, last = open_run(request.run), open_run(outcome.run)
-    dataset = load_dataset(request.data or Path(str(first.dataset["path"])))
+    dataset = load_dataset(data_folder(first, request.data))
     images = load_split(dataset, "train", first.face_input, strict=request.strict).images[:CALIBRATION]
     ranges = samples(images, first.face_input)
     models = [load_model(run) for run in (first, last)]

@@ -169,8 +169,7 @@ def _nothing_kept() -> Iterator[None]:
 
 def kept_epoch(rows: list[dict[str, Any]]) -> int:
     """The epoch whose weights `fine_tune` kept, by the rows it returned; 0 is the state before any training."""
-    best = max(row["val_accuracy"] for row in rows)
-    return max(row["epoch"] for row in rows if row["val_accuracy"] == best)
+    return max(rows, key=lambda row: (row["val_accuracy"], row["epoch"]))["epoch"]
 
 
 def training_warnings(plan: Plan, rows: list[dict[str, Any]]) -> tuple[str, ...]:

@@ -15,13 +15,13 @@ from edgeface.compress.audit import audit
 from edgeface.compress.export import INTEGER_MODES, check_options, to_tflite
 from edgeface.compress.float_layers import resolve
 from edgeface.compress.goal import MeasureFps
-from edgeface.compress.places import check_apart, check_out
+from edgeface.compress.places import check_apart, check_out, data_folder
 from edgeface.compress.qat import Plan, fine_tune, kept_epoch, training_warnings
 from edgeface.compress.qat_model import check_quantizable, fake_quantized
 from edgeface.compress.teaching import lesson, open_teacher
 from edgeface.data.dataset import FaceDataset
 from edgeface.data.layouts import load_dataset
-from edgeface.errors import DataError, GateFailed, UsageError
+from edgeface.errors import GateFailed, UsageError
 from edgeface.models import load_model
 from edgeface.run import Run, open_run
 from edgeface.train.batches import Images
@@ -170,10 +170,7 @@ def check_gate(outcome: Outcome, max_drop: float | None) -> None:
 
 def dataset_of(run: Run, data: Path | None) -> FaceDataset:
     """The dataset given, or the run's own, with the identities in the run's order. Raises DataError."""
-    path = data or Path(str(run.dataset.get("path", "")))
-    if data is None and not (run.dataset.get("path") and path.is_dir()):
-        raise DataError(f"{run.path}: its dataset {str(path)!r} is not there; give the folder with --data")
-    return load_dataset(path).relabelled(run.identities)
+    return load_dataset(data_folder(run, data)).relabelled(run.identities)
 
 
 def check_request(request: Request) -> Run:

@@ -99,11 +99,6 @@ def measure_recall(exact: Templates, nearly: ApproximateTemplates, queries: np.n
     )
 
 
-def index_path(gallery: Gallery) -> Path:
-    """Where a gallery's graph lies."""
-    return gallery.file.index_path
-
-
 def check_open(gallery: Gallery) -> None:
     """Raise GalleryError for an encrypted gallery, whose templates would lie open in a graph."""
     if gallery.info.encrypted:
@@ -120,16 +115,16 @@ def save_index(gallery: Gallery, nearly: ApproximateTemplates) -> Path:
     if nearly.state != gallery.file.state():
         raise changed
     graph = bytes(nearly.graph.save())
-    write_private(index_path(gallery), _header(nearly.state, graph) + graph)
+    write_private(gallery.file.index_path, _header(nearly.state, graph) + graph)
     if nearly.state != gallery.file.state():  # somebody removed since the first look would be in it
         gallery.file.forget()
         raise changed
-    return index_path(gallery)
+    return gallery.file.index_path
 
 
 def load_index(gallery: Gallery) -> ApproximateTemplates:
     """The graph of a gallery. Raises GalleryError when it is missing, damaged or of another state of the gallery."""
-    path, again = index_path(gallery), f"make it with: edgeface gallery index {gallery.path}"
+    path, again = gallery.file.index_path, f"make it with: edgeface gallery index {gallery.path}"
     try:
         content = path.read_bytes()
     except OSError:

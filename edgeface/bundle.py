@@ -23,7 +23,7 @@ from edgeface import model_card
 from edgeface.bundle_schema import FORMAT, MODES, OUTPUTS, VERSION
 from edgeface.errors import BundleError, UsageError
 from edgeface.face_input import FaceInput
-from edgeface.files import atomic_folder, storage_errors
+from edgeface.files import atomic_folder, is_line, storage_errors
 from edgeface.interpreter import Interpreter, Signature, Tensor
 from edgeface.manifest import MANIFEST_FILE, SIGNATURE_FILE, read_file, read_manifest, render, sealed
 from edgeface.self_test import SELF_TEST_FILE, reference_outputs
@@ -222,19 +222,11 @@ def refuse_other_files(folder: Path) -> None:
 def _labels_text(labels: Sequence[str]) -> str:
     """One label a line; a label that would break the file's lines, or is there twice, is refused."""
     for label in labels:
-        if not label or len(label.splitlines()) != 1 or label.strip() != label or not _encodes(label):
+        if not is_line(label):
             raise BundleError(f"identity name {label!r} cannot be a line of {LABELS_FILE}; rename the identity")
     if len(set(labels)) != len(labels):
         raise BundleError(f"an identity is there twice; {LABELS_FILE} needs each name once")
     return "".join(f"{label}\n" for label in labels)
-
-
-def _encodes(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _plain(value: Any) -> Any:

@@ -82,9 +82,10 @@ class Recognizer:
         `flip`, the mean of the image's vector and its mirror image's, for twice the time.
         """
         if flip:
-            faces = list(self._faces(images, prepared))
-            mirrored = [np.ascontiguousarray(face[:, ::-1]) for face in faces]
-            vectors = (self._run("embed", faces, True) + self._run("embed", mirrored, True)) / np.float32(2)
+            faces = self._faces(images, prepared)
+            both = (view for face in faces for view in (face, np.ascontiguousarray(face[:, ::-1])))
+            pairs = self._run("embed", both, True)
+            vectors = (pairs[::2] + pairs[1::2]) / np.float32(2)
         else:
             vectors = self._run("embed", images, prepared)
         return normalised(vectors) if unit else vectors

@@ -27,10 +27,11 @@ def storage_errors(path: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
+def atomic_path(path: Path, mode: int = 0o666) -> Iterator[Path]:
     """Yield a temporary path beside `path`, moved onto it when the block ends without an error.
 
-    The temporary name keeps the suffix of `path`, for writers that choose the format by it.
+    Its permissions are `mode` as the umask leaves it, and 0600 until then. The temporary name keeps the suffix of
+    `path`, for writers that choose the format by it.
     """
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -39,7 +40,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary = Path(name)
         try:
             yield temporary
-            os.chmod(temporary, 0o666 & ~_umask())
+            os.chmod(temporary, mode & ~_umask())
             _sync(temporary)
             os.replace(temporary, path)
         finally:
@@ -73,6 +74,11 @@ def atomic_folder(path: Path, mode: int = 0o777) -> Iterator[Path]:
                 os.replace(old, path)
             shutil.rmtree(temporary, ignore_errors=True)
             shutil.rmtree(old, ignore_errors=True)
+
+
+def is_line(text: str) -> bool:
+    """Whether a text survives being written as one line of a UTF-8 file and read again."""
+    return text.encode("utf-8", "replace").decode() == text and text.strip() == text and len(text.splitlines()) == 1
 
 
 def write_text(path: Path, text: str) -> None:

@@ -23,7 +23,7 @@ from typing import Any
 from urllib.parse import quote
 
 from edgeface.errors import GalleryError, StorageError
-from edgeface.files import storage_errors
+from edgeface.files import atomic_path, storage_errors
 
 APPLICATION_ID = 0x45464731  # "EFG1"
 WAIT_SECONDS = 5.0
@@ -269,17 +269,8 @@ def _fill(path: Path, meta: dict[str, str]) -> None:
 
 def write_private(path: Path, content: bytes) -> None:
     """Write a file atomically that nobody else may read at any moment."""
-    with storage_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)  # mode 0600
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(name, path)
-        finally:
-            Path(name).unlink(missing_ok=True)
+    with atomic_path(path, 0o600) as temporary:
+        temporary.write_bytes(content)
 
 
 def row_hash(table: str, row: Row) -> int:

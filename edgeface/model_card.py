@@ -56,7 +56,7 @@ A face recogniser for {manifest["labels"]} people, made by EdgeFace ({source.get
 - Accuracy can differ between groups of people, ages, cameras and light. Measure it on your own people first.
 
 ## How to run it
-    pip install edgeface
+    pip install .            # in EdgeFace's source folder
     edgeface predict {name} photo.jpg
 
     from edgeface import Recognizer

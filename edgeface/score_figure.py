@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from edgeface.files import atomic_path
@@ -22,7 +21,6 @@ def write_figure(path: Path, counts: ScoreCounts, title: str, thresholds: Sequen
     """Write a PNG with three panels; `thresholds` are drawn as dashed lines. Raises StorageError."""
     curve = curve_of(counts)
     figure = Figure(figsize=(13.5, 4.2), dpi=110, layout="constrained")
-    FigureCanvasAgg(figure)
     histogram, rates, roc = figure.subplots(1, 3)
     _histograms(histogram, counts, thresholds)
     _rates(rates, curve, thresholds)

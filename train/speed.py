@@ -22,6 +22,7 @@ from edgeface.train.session import check_size, check_width, load_split, open_tea
 from edgeface.train.step import Learner, make_step
 
 SEED = tf.constant([0, 0])
+FORWARD_BATCHES = 3
 WARM_UP = 5
 """Steps a round that are not timed. Coming back from another network, oneDNN builds its kernels anew, and a pipeline
 has to start; neither is part of a step in training, where one network runs for an epoch."""
@@ -104,16 +105,14 @@ def _images_per_second(step: Callable, batches: Iterable[dict[str, tf.Tensor]], 
     return count * batch_size / (time.perf_counter() - started)
 
 
-def forward_speed(data: Path, size: int, width: float | None = None, batches: int = 3) -> float:
-    """Images a second of a network's forward pass over the training images: the cost of storing a teacher's outputs."""
+def forward_speed(data: Path, size: int) -> float:
+    """Images a second of the teacher's forward pass over the training images: the cost of storing its outputs."""
     dataset = load_dataset(data)
     images = load_split(dataset, "train", default_face_input(dataset, size))
-    build: dict[str, Any] = {"classes": len(dataset.identities), "size": size}
-    network = "inception_resnet_v1" if width is None else "squeezenext_23v5"
-    predictor = make_predictor(build_network(network, build | ({} if width is None else {"width": width})))
+    predictor = make_predictor(build_network("inception_resnet_v1", {"classes": len(dataset.identities), "size": size}))
     batch = tf.constant(np.resize(images.images[:BATCH], (BATCH, size, size, 3)), tf.float32) / 127.5 - 1
     predictor(batch)
     started = time.perf_counter()
-    for _ in range(batches):
+    for _ in range(FORWARD_BATCHES):
         predictor(batch)["logits"].numpy()
-    return batches * BATCH / (time.perf_counter() - started)
+    return FORWARD_BATCHES * BATCH / (time.perf_counter() - started)

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from edgeface.bench.reproduction.plan import Plan, PlannedRun, read_recipe, run_info, state_of
+from edgeface.bench.reproduction.plan import Plan, PlannedRun, read_recipe
 from edgeface.bench.reproduction.score import is_current
+from edgeface.bench.reproduction.state import run_info, state_of
 from edgeface.recipe import Recipe, Stage
 
 

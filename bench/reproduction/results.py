@@ -12,10 +12,11 @@ from typing import Any
 
 import edgeface
 from edgeface import machine
-from edgeface.bench.reproduction.plan import KINDS, Plan, PlannedRun, bundle_name, read_plans, run_info, state_of
+from edgeface.bench.reproduction.plan import KINDS, Plan, PlannedRun, bundle_name, read_plans
 from edgeface.bench.reproduction.reading import check_fields
 from edgeface.bench.reproduction.score import is_as_planned, read_score
 from edgeface.bench.reproduction.speed import read_speed, speed_of
+from edgeface.bench.reproduction.state import run_info, state_of
 
 FORMAT = "edgeface-reproduction"
 VERSION = 1

@@ -5,7 +5,7 @@ The ablation takes things out of the recipe and never changes its epochs, so tha
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from edgeface.errors import UsageError
 
@@ -70,12 +70,7 @@ class Row:
     taught: bool = False
     overrides: tuple[str, ...] = ()
     reference: tuple[float | None, float | None] = (None, None)
-    title: str = field(default="")
-
-    @property
-    def width(self) -> float | None:
-        """The student's width, None for the teacher network."""
-        return WIDTHS.get(self.network)
+    title: str = ""
 
     @property
     def role(self) -> str:

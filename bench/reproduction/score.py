@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from edgeface.bench.reproduction.plan import KINDS, Plan, PlannedRun, bundle_name, run_info, state_of
+from edgeface.bench.reproduction.plan import KINDS, Plan, PlannedRun, bundle_name
 from edgeface.bench.reproduction.reading import check_fields, read_object
+from edgeface.bench.reproduction.state import run_info, state_of
 from edgeface.bundle import Bundle, is_bundle, open_bundle
 from edgeface.data.cache import cached_images
 from edgeface.data.dataset import FaceDataset

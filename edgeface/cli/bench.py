@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from edgeface.cli.common import Json, Quiet, command, note, print_json, progress_line
+from edgeface.cli.common import Json, Quiet, command, note, print_json
+from edgeface.progress import progress_line
 
 Device = Annotated[
     list[str] | None, typer.Option(help="cpu (default) is this machine, measured; others: `edgeface devices`.")
@@ -68,9 +69,7 @@ def bench(
     conditions = comparing.parse_conditions(fail_if or [])
     if conditions and compare is None:
         raise UsageError("--fail-if needs --compare OLD.json")
-    for place in (out, markdown, csv, html):
-        if place is not None and place.is_dir():
-            raise UsageError(f"{place}: is a folder; give the name of a file to write")
+    _refuse_folders(out, markdown, csv, html)
     old = None if compare is None else document.read(compare)
     if result_file is not None:
         _refuse_measuring(context)
@@ -85,8 +84,16 @@ def bench(
         _show(result, found, as_json=as_json)
         _write(result, out, markdown, csv, html, quiet=quiet)
     if found is not None and found.failed:
-        rows = ", ".join(f"{change.row} ({condition.text})" for condition, change in found.failed)
-        raise GateFailed(f"worse than {compare}: {rows}")
+        raise GateFailed(f"worse than {compare}: {', '.join(f'{row.row} ({text.text})' for text, row in found.failed)}")
+
+
+def _refuse_folders(*places: Path | None) -> None:
+    """Raise UsageError for a file to write that is a folder, before minutes are spent on what goes into it."""
+    from edgeface.errors import UsageError
+
+    for place in places:
+        if place is not None and place.is_dir():
+            raise UsageError(f"{place}: is a folder; give the name of a file to write")
 
 
 def _refuse_measuring(context: typer.Context) -> None:

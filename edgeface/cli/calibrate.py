@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgeface.cli.common import Json, Quiet, command, note, print_json, progress_line, require_png
+from edgeface.cli.common import Json, Quiet, command, note, print_json, require_png
 from edgeface.cli.device_options import DetectorModel
 from edgeface.errors import UsageError
+from edgeface.progress import progress_line
 from edgeface.thresholds import DEFAULT_FMR, Threshold
 
 if TYPE_CHECKING:

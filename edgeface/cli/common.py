@@ -9,7 +9,6 @@ import json
 import signal
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -39,22 +38,6 @@ def note(message: str, *, quiet: bool = False) -> None:
     """Print a line for people on standard error, so that standard output stays the result."""
     if not quiet:
         sys.stderr.write(message + "\n")
-
-
-def progress_line(quiet: bool) -> Callable[[str, int, int], None] | None:
-    """A line with the part of the work, what is done and the time left, where a person is looking; else None."""
-    if quiet or not sys.stderr.isatty():
-        return None
-    starts: dict[str, float] = {}
-
-    def show(what: str, done: int, total: int) -> None:
-        passed = time.monotonic() - starts.setdefault(what, time.monotonic())
-        left = f", {passed / (done - 1) * (total - done):.0f} s left" if done > 1 else ""
-        end = "\r\033[K" if done == total else ""
-        sys.stderr.write(f"\r{what}: {done} of {total}{left}\033[K{end}")
-        sys.stderr.flush()
-
-    return show
 
 
 def command(function: Callable[..., None]) -> Callable[..., None]:

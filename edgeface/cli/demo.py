@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from edgeface.cli.common import Json, Quiet, command, note, print_json
+from edgeface.errors import UsageError
 
 IDENTITIES, IMAGES = 22, 100
 
@@ -64,7 +65,10 @@ def _train(out: Path, name: str, width: float | None, seed: int, quiet: bool, ti
     run = out / name
     resume = can_resume(run)
     if resume:
-        if _figures(run).get("finished"):
+        begun = _said(run)
+        if begun.get("seed") not in (None, seed):
+            raise UsageError(f"{out}: was begun with --seed {begun['seed']}; give that, or another folder with --out")
+        if begun.get("figures", {}).get("finished"):
             return
         recipe, _ = read_resumed(run, name, [])
     else:
@@ -79,11 +83,11 @@ def _train(out: Path, name: str, width: float | None, seed: int, quiet: bool, ti
         raise typer.Exit(130)
 
 
-def _figures(run: Path) -> dict[str, Any]:
-    """What `run.json` says of a run's results, nothing when it cannot be read: training tells what is wrong with it."""
+def _said(run: Path) -> dict[str, Any]:
+    """What `run.json` says of a run, nothing when it cannot be read: training tells what is wrong with it."""
     try:
-        return json.loads((run / "run.json").read_text(encoding="utf-8"))["figures"]
-    except (OSError, ValueError, KeyError, TypeError):
+        return dict(json.loads((run / "run.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
         return {}
 
 

@@ -32,8 +32,6 @@ from edgeface.cli.device_options import (
 from edgeface.errors import FaceError, ImageError, UsageError
 
 if TYPE_CHECKING:
-    from edgeface.approximate import ApproximateTemplates
-    from edgeface.gallery import Gallery
     from edgeface.identification import Identified
 
 UNKNOWN = "unknown"
@@ -71,6 +69,7 @@ def identify(
 
         edgeface identify door.gallery party/ --all --top 3 --fmr 1e-4 --json
     """
+    from edgeface.approximate import load_index
     from edgeface.gallery import Gallery
     from edgeface.identification import identify_faces
 
@@ -90,7 +89,7 @@ def identify(
             every=every,
             top=top,
             average=average,
-            index=_index(opened) if use_index else None,
+            index=load_index(opened) if use_index else None,
         )
         results, bad = _identify_all(look, paths, every, strict, as_json, quiet)
     if as_json:
@@ -99,12 +98,6 @@ def identify(
         raise FaceError(f"none of the {bad} photos could be used; see the reasons with --json or without --quiet")
     if bad:
         note(f"warning: {bad} of {len(paths)} photos could not be used")
-
-
-def _index(gallery: Gallery) -> ApproximateTemplates:
-    from edgeface.approximate import load_index
-
-    return load_index(gallery)
 
 
 def _identify_all(

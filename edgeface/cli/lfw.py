@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgeface.cli.common import note, print_json, progress_line
+from edgeface.cli.common import note, print_json
+from edgeface.progress import progress_line
 
 if TYPE_CHECKING:
     from edgeface.lfw import LfwResult

@@ -75,7 +75,7 @@ def quantize(
     from edgeface.tensorflow_setup import quiet_tensorflow
 
     quiet_tensorflow()
-    from edgeface.cli.measuring import fps_of_bundles
+    from edgeface.cli.measuring import fps_on
     from edgeface.compress.qat import Plan
     from edgeface.compress.quantize import Request, check_gate
     from edgeface.compress.quantize import quantize as convert
@@ -83,7 +83,7 @@ def quantize(
     plan = Plan(epochs=epochs, learning_rate=learning_rate, frozen_share=frozen)
     request = Request(
         run, mode, io, data, teacher, out, calibration, plan, seed, threads, about, strict, quiet or as_json,
-        self_distill, float_layers, None, save_run, fps_of_bundles if fps else None,
+        self_distill, float_layers, None, save_run, fps_on("cpu", 1) if fps else None,
     )  # fmt: skip
     outcome = convert(_with_audit(request, sensitivity))
     if as_json:

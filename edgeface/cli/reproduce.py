@@ -170,8 +170,9 @@ def _plan(table: str, rows: Sequence[Row], data: Path, out: Path, options: dict[
 
 def _print_plan(plan: Plan, out: Path, runs: Sequence[PlannedRun], as_json: bool) -> None:
     from edgeface.bench.reproduction.estimate import hours
-    from edgeface.bench.reproduction.plan import read_recipe, state_of
+    from edgeface.bench.reproduction.plan import read_recipe
     from edgeface.bench.reproduction.score import is_complete
+    from edgeface.bench.reproduction.state import state_of
     from edgeface.cli.reproduce_step import time_left
 
     left = time_left(out, plan, runs)
@@ -205,8 +206,8 @@ def _reproduce(
     """Run what is left, measure speed unless `devices` is empty, and write the results whatever measuring does."""
     from edgeface.bench.reproduction import tables
     from edgeface.bench.reproduction.execute import execute, locked
-    from edgeface.bench.reproduction.plan import state_of, write_plan
     from edgeface.bench.reproduction.score import is_complete
+    from edgeface.bench.reproduction.state import state_of, write_plan
     from edgeface.errors import RunError
 
     def say(message: str) -> None:

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgeface.bench.reproduction.plan import Plan, PlannedRun, bundle_name, read_recipe, state_of
+from edgeface.bench.reproduction.plan import Plan, PlannedRun, bundle_name, read_recipe
+from edgeface.bench.reproduction.state import state_of
 from edgeface.tensorflow_setup import quiet_tensorflow
 
 if TYPE_CHECKING:

@@ -80,8 +80,8 @@ def audit_dataset(root: Path | str, progress: Progress | None = None) -> Audit:
     dataset, structural = scan_dataset(root)
     photos = open_photos(dataset.samples, progress)
     identical = _identical_pairs(photos.digests)
-    same = {tuple(pair) for pair in identical.tolist()}
-    similar = np.array([p for p in near_duplicates(photos).tolist() if tuple(p) not in same], np.int64).reshape(-1, 2)
+    pairs, digests = near_duplicates(photos), np.array(photos.digests)
+    similar = pairs[digests[pairs[:, 0]] != digests[pairs[:, 1]]]
     exact_across, near_across = _straddling(dataset, identical), _straddling(dataset, similar)
     problems = [*structural, *_wrong_sizes(dataset, photos)]
     if photos.errors:

@@ -25,6 +25,7 @@ from edgeface.data.images import read_image
 from edgeface.errors import DataError, ImageError, StorageError
 from edgeface.face_input import FaceInput
 from edgeface.files import atomic_folder, write_json
+from edgeface.progress import progress_line
 
 _FORMAT = 1
 _UNUSED_SECONDS = 30 * 24 * 3600
@@ -37,24 +38,22 @@ def cached_images(
     face_input: FaceInput,
     *,
     strict: bool = False,
-    cache_dir: Path | None = None,
     warn: Callable[[str], None] | None = None,
-    progress: Callable[[int, int], None] | None = None,
 ) -> CachedImages:
     """The photos of one split as the network sees them, before normalisation.
 
     Returns (images, labels, paths): uint8 (N, size, size, 3), a read-only memory map; int32 (N,), -1 where
     unlabelled; and where each came from. Photos that cannot be used are left out and counted in one line given
-    to `warn` (standard error by default). `progress(done, total)` is called while the cache is being built.
+    to `warn` (standard error by default). A terminal shows how far the reading is.
     Raises ImageError for the first bad photo when `strict`, DataError when the split holds no usable photo.
     """
     samples = dataset.of(split)
-    folder = _folder(dataset, split, samples, face_input, cache_dir)
+    folder = _folder(dataset, split, samples, face_input)
     place = hashlib.sha256(json.dumps([str(dataset.root.resolve()), split, face_input.to_dict()]).encode()).hexdigest()
     entry = _open(folder, samples, face_input.size)
-    if entry is None:
+    if entry is None or _any_mended(samples, entry[1], face_input):
         _remove_unused(folder, place)
-        _build(folder, samples, face_input, place, progress)
+        _build(folder, samples, face_input, place, f"reading photos ({split})")
         entry = _open(folder, samples, face_input.size)
         if entry is None:
             raise StorageError(f"{folder}: the image cache cannot be read back; remove it or choose another disk")
@@ -83,9 +82,7 @@ def cache_root(dataset: FaceDataset) -> Path:
     return Path(base) / "edgeface"
 
 
-def _folder(
-    dataset: FaceDataset, split: str, samples: tuple[Sample, ...], face_input: FaceInput, cache_dir: Path | None
-) -> Path:
+def _folder(dataset: FaceDataset, split: str, samples: tuple[Sample, ...], face_input: FaceInput) -> Path:
     digest = hashlib.sha256(json.dumps([_FORMAT, split, face_input.to_dict()]).encode())
     digest.update(dataset.content_hash().encode())
     for sample in samples:
@@ -94,7 +91,7 @@ def _folder(
         except OSError:
             digest.update(b"missing ")
     name = f"{split}-{face_input.size}px-{digest.hexdigest()[:16]}"
-    return (cache_root(dataset) if cache_dir is None else Path(cache_dir)) / name
+    return cache_root(dataset) / name
 
 
 def _open(folder: Path, samples: tuple[Sample, ...], size: int) -> tuple[np.ndarray, list[int], list[str]] | None:
@@ -113,13 +110,17 @@ def _open(folder: Path, samples: tuple[Sample, ...], size: int) -> tuple[np.ndar
     return np.memmap(folder / "images.bin", np.uint8, mode="r", shape=shape), kept, bad
 
 
-def _build(
-    folder: Path,
-    samples: tuple[Sample, ...],
-    face_input: FaceInput,
-    place: str,
-    progress: Callable[[int, int], None] | None,
-) -> None:
+def _any_mended(samples: tuple[Sample, ...], kept: list[int], face_input: FaceInput) -> bool:
+    """Whether a photo that could not be used can be now: what was wrong may have been the disk, or a permission."""
+    for index in sorted(set(range(len(samples))) - set(kept)):
+        with contextlib.suppress(ImageError):
+            face_input.prepare(read_image(samples[index].path), samples[index].path)
+            return True
+    return False
+
+
+def _build(folder: Path, samples: tuple[Sample, ...], face_input: FaceInput, place: str, what: str) -> None:
+    progress = progress_line()
     kept: list[int] = []
     bad: list[str] = []
     try:
@@ -135,7 +136,7 @@ def _build(
                         file.write(image.tobytes())
                         kept.append(index)
                     if progress is not None:
-                        progress(index + 1, len(samples))
+                        progress(what, index + 1, len(samples))
             write_json(temporary / "index.json", {"format": _FORMAT, "place": place, "kept": kept, "bad": bad})
             for part in temporary.iterdir():
                 part.chmod(0o600)

@@ -29,28 +29,42 @@ def fingerprint(image: np.ndarray) -> np.ndarray:
     return (frequencies / length if length > 1 else np.zeros_like(frequencies)).ravel()
 
 
+def mirrored(fingerprints: np.ndarray) -> np.ndarray:
+    """The fingerprints (N, 1024) of the mirror images: the odd frequencies across change their sign."""
+    signs = np.where(np.arange(SIDE) % 2, -1, 1).astype(fingerprints.dtype)
+    return (fingerprints.reshape(-1, SIDE, SIDE) * signs).reshape(fingerprints.shape)
+
+
 def near_pairs(fingerprints: np.ndarray, threshold: float = THRESHOLD) -> np.ndarray:
-    """All pairs (i, j), i < j, whose correlation reaches `threshold`: int64 (P, 2). `fingerprints` is (N, 1024).
+    """All pairs (i, j), i < j, whose correlation, or that of one with the other's mirror image, reaches `threshold`:
+    int64 (P, 2). `fingerprints` is (N, 1024).
 
     Complete, and quick: split into low and high frequencies, the correlation is at most the dot product of the
     low ones plus the product of the lengths of the high ones, so a dot product of 65 numbers rules most pairs out.
     """
     if len(fingerprints) < 2:
         return np.zeros((0, 2), np.int64)
+    keys = _keys(fingerprints)
+    found = [np.zeros((0, 2), np.int64)]
+    for other in (fingerprints, mirrored(fingerprints)):
+        other_keys = _keys(other)
+        for start in range(0, len(keys), _BLOCK):
+            possible = keys[start : start + _BLOCK] @ other_keys[start:].T >= threshold - 1e-3
+            rows, columns = np.nonzero(np.triu(possible, 1))
+            for part in range(0, len(rows), 1 << 16):
+                i, j = rows[part : part + (1 << 16)] + start, columns[part : part + (1 << 16)] + start
+                close = np.einsum("ij,ij->i", fingerprints[i], other[j], dtype=np.float32) >= threshold
+                found.append(np.column_stack([i[close], j[close]]))
+    return np.unique(np.concatenate(found), axis=0)
+
+
+def _keys(fingerprints: np.ndarray) -> np.ndarray:
+    """The low frequencies and the length of the high ones, float32 (N, 65)."""
     square = fingerprints.reshape(-1, SIDE, SIDE)
     low = square[:, :_LOW, :_LOW].reshape(len(square), -1).astype(np.float32)
     high = np.sqrt(np.maximum(0, 1 - (low * low).sum(axis=1, keepdims=True)))
     high[~fingerprints.any(axis=1)] = 0
-    keys = np.hstack([low, high])
-    found = []
-    for start in range(0, len(keys), _BLOCK):
-        possible = keys[start : start + _BLOCK] @ keys[start:].T >= threshold - 1e-3
-        rows, columns = np.nonzero(np.triu(possible, 1))
-        for part in range(0, len(rows), 1 << 16):
-            i, j = rows[part : part + (1 << 16)] + start, columns[part : part + (1 << 16)] + start
-            close = np.einsum("ij,ij->i", fingerprints[i], fingerprints[j], dtype=np.float32) >= threshold
-            found.append(np.column_stack([i[close], j[close]]))
-    return np.concatenate(found) if found else np.zeros((0, 2), np.int64)
+    return np.hstack([low, high])
 
 
 def groups_of(count: int, pairs: np.ndarray) -> np.ndarray:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from edgeface.data.dataset import CELEBA, IDENTITY_FOLDERS, SPLIT_LISTS, FaceDataset, Sample, default_face_input
 from edgeface.errors import DataError
+from edgeface.files import is_line
 
 __all__ = ["FaceDataset", "Problem", "Sample", "default_face_input", "load_dataset", "scan_dataset"]
 
@@ -95,6 +96,10 @@ def _read(root: Path, found: _Found) -> str:
         return CELEBA
     present = [name for name in _FOLDER_NAMES if (root / name).is_dir()]
     splits = {_FOLDER_NAMES[name]: root / name for name in present}
+    beside = [name for name in _list(root)[0] if name not in present]
+    if beside and ("train" in splits or "val" in splits):
+        names = f"{_count(beside, 'folder')} beside {' and '.join(present)} not read: {beside[0]}"
+        found.warning("folders not read", f"{root}: {names}")
     if len(splits) < len(present):
         found.error("split twice", f"{root}: {', '.join(present)} are one split twice; keep one folder for validation")
     lists = {split: root / f"{path.name}_id.txt" for split, path in splits.items()}
@@ -229,14 +234,20 @@ def _report_missing(labels: Path, folder: Path, table: dict[str, str], images: I
 
 
 def _check_identities(dataset: FaceDataset, found: _Found) -> None:
-    """Report names that no label file can hold, validation identities that train lacks, and identities with a single
-    photo to learn from."""
-    bad = [name for name in dataset.identities if not _is_line(name)]
+    """Report names that no label file can hold, a missing validation split, validation identities that train lacks, and
+    identities with a single photo to learn from."""
+    bad = [name for name in dataset.identities if not is_line(name)]
     if bad:
         found.error(
             "bad names",
             f"{dataset.root}: identity {bad[0]!r} cannot be a line of a UTF-8 text file; rename its folder "
             "(no space at either end, no line break)",
+        )
+    if "train" in dataset.splits and "val" not in dataset.splits:
+        found.warning(
+            "no validation",
+            f"{dataset.root}: has no val photos, which training needs; make a new split with: edgeface data split "
+            f"{dataset.root} --resplit --out NEW_FOLDER",
         )
     learnt = Counter(sample.identity for sample in dataset.samples if sample.split in ("train", "all"))
     for split in ("val", "test"):
@@ -277,11 +288,6 @@ def _count(items: Iterable[object], noun: str) -> str:
     number = len(list(items))
     plural = noun[:-1] + "ies" if noun.endswith("y") else noun + "s"
     return f"{number} {noun if number == 1 else plural}"
-
-
-def _is_line(name: str) -> bool:
-    """Whether a name survives being written as one line of labels.txt and read again."""
-    return name.encode("utf-8", "replace").decode() == name and name.strip() == name and len(name.splitlines()) == 1
 
 
 def _is_number(name: str) -> bool:

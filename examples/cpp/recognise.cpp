@@ -2,7 +2,7 @@
 //
 //   LITERT=$(python -c "import ai_edge_litert, os; print(os.path.dirname(ai_edge_litert.__file__))")
 //   g++ -std=c++17 -O2 recognise.cpp -o recognise -L$LITERT -l:libLiteRt.so -Wl,-rpath,$LITERT
-//   ./recognise ../bundles/door face.ppm
+//   ./recognise ../../bundles/door face.ppm
 //
 // face.ppm is the prepared face: binary PPM (P6), RGB, exactly as large as the network's input. Check the bundle first
 // (edgeface verify-bundle, or sha256sum against bundle.json): a damaged model can crash the runtime.

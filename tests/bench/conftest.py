@@ -13,7 +13,8 @@ import pytest
 
 from edgeface.bench.document import DEFINITIONS, FORMAT, MEASURED, VERSION, Row
 from edgeface.bench.reproduction import rows
-from edgeface.bench.reproduction.plan import Plan, Settings, make_plan, write_plan
+from edgeface.bench.reproduction.plan import Plan, Settings, make_plan
+from edgeface.bench.reproduction.state import write_plan
 from edgeface.data.layouts import load_dataset
 from edgeface.errors import UsageError
 

@@ -19,9 +19,7 @@ from edgeface.bench.tflite_ops import Op
 
 
 def op(index: int, kind: str, type_: str, layer: str) -> Op:
-    return Op(
-        index, f"net/{layer}_relu/Relu;net/{layer}/X", type_, kind, "float32", "", 10, 0, 0, 0, (), (), (0, 0), (), ()
-    )
+    return Op(index, f"net/{layer}_relu/Relu;net/{layer}/X", type_, kind, "float32", "", 10, 0, 0, 0, (), ())
 
 
 OPS = (

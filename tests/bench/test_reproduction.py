@@ -5,13 +5,10 @@ from dataclasses import replace
 import pytest
 
 from edgeface.bench.reproduction import rows, tables
-from edgeface.bench.reproduction.plan import (
-    make_plan,
-    read_plans,
-    write_plan,
-)
+from edgeface.bench.reproduction.plan import make_plan, read_plans
 from edgeface.bench.reproduction.recipes import run_key
 from edgeface.bench.reproduction.results import collect
+from edgeface.bench.reproduction.state import write_plan
 from edgeface.data.layouts import load_dataset
 from edgeface.errors import RecipeError, UsageError
 from edgeface.recipe import Recipe, Stage, load_recipe

@@ -10,9 +10,10 @@ import pytest
 
 from edgeface.bench.reproduction import page, rows, tables
 from edgeface.bench.reproduction.photos import open_photos
-from edgeface.bench.reproduction.plan import Settings, bundle_name, make_plan, write_plan
+from edgeface.bench.reproduction.plan import Settings, bundle_name, make_plan
 from edgeface.bench.reproduction.results import collect
 from edgeface.bench.reproduction.score import keep_answers, score_bundle
+from edgeface.bench.reproduction.state import write_plan
 from edgeface.data.layouts import load_dataset
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

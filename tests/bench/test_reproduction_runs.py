@@ -7,14 +7,10 @@ import pytest
 
 from edgeface.bench.reproduction import estimate, page, rows, tables
 from edgeface.bench.reproduction.photos import open_photos
-from edgeface.bench.reproduction.plan import (
-    make_plan,
-    read_plans,
-    state_of,
-    write_plan,
-)
+from edgeface.bench.reproduction.plan import make_plan, read_plans
 from edgeface.bench.reproduction.results import collect
 from edgeface.bench.reproduction.score import is_complete
+from edgeface.bench.reproduction.state import state_of, write_plan
 from edgeface.bundle import write_bundle
 from edgeface.cli.reproduce_step import finish_run
 from edgeface.data.layouts import load_dataset

@@ -201,7 +201,7 @@ def graph(sizes, operators):
     """Tensors of `sizes` bytes; operators as (inputs, outputs). The first tensor comes in, the last goes out."""
     tensors = tuple(Tensor(str(number), "int8", (size,), size, 0) for number, size in enumerate(sizes))
     ops = tuple(
-        Op(number, "", "ADD", "elementwise", "int8", "", 0, 0, 0, 0, (), (), (0, 0), tuple(read), tuple(written))
+        Op(number, "", "ADD", "elementwise", "int8", "", 0, 0, 0, 0, tuple(read), tuple(written))
         for number, (read, written) in enumerate(operators)
     )
     return Graph(ops, tensors, (0,), (len(sizes) - 1,), 0, 0, 1)

@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from edgeface.bundle import open_bundle
 from edgeface.cli import app, demo
+from edgeface.errors import UsageError
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -45,6 +46,8 @@ def test_a_demo_goes_on_with_what_it_finds(tmp_path, monkeypatch):
     (run / "checkpoints" / "checkpoint").touch()
     (run / "recipe.toml").write_text("stage1.epochs = 1\n")
     demo._train(tmp_path, "teacher", None, 0, True, "")
-    (run / "run.json").write_text(json.dumps({"recipe": "demo", "figures": {"finished": True}}))
+    (run / "run.json").write_text(json.dumps({"recipe": "demo", "seed": 0, "figures": {"finished": True}}))
     demo._train(tmp_path, "teacher", None, 0, True, "")
     assert asked == [False, True]
+    with pytest.raises(UsageError, match="was begun with --seed 0; give that, or another folder with --out"):
+        demo._train(tmp_path, "teacher", None, 1, True, "")

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from edgeface.data.audit import audit_dataset
-from edgeface.data.fingerprints import fingerprint, groups_of, near_pairs
+from edgeface.data.fingerprints import fingerprint, groups_of, mirrored, near_pairs
 from edgeface.data.images import decode_image, encode_image, read_image
 from edgeface.data.layouts import load_dataset
 
@@ -101,10 +101,26 @@ def test_near_pairs_equal_the_plain_search(drawn: Path) -> None:
     ]
     prints = np.array([fingerprint(photo) for photo in (*photos, *noisy, np.full((64, 64, 3), 7, np.uint8))])
     for threshold in (0.5, 0.9, 0.965):
-        plain = np.argwhere(np.triu(prints @ prints.T >= threshold, 1))
+        plain = np.argwhere(np.triu((prints @ prints.T >= threshold) | (prints @ mirrored(prints).T >= threshold), 1))
         assert len(plain) > 0
         assert np.array_equal(near_pairs(prints, threshold), plain)
     assert len(near_pairs(prints[:1])) == 0
+
+
+def test_a_photo_and_its_mirror_image_are_near_duplicates(drawn: Path) -> None:
+    photos = [read_image(sample.path) for sample in load_dataset(drawn).samples[:6]]
+    prints = np.array([fingerprint(photo) for photo in (*photos, np.ascontiguousarray(photos[3][:, ::-1]))])
+    assert [3, 6] in near_pairs(prints).tolist()
+    assert mirrored(prints[6:]) == pytest.approx(prints[3:4], abs=1e-3)
+
+
+def test_many_copies_of_one_file_are_no_near_duplicates(faces: Path) -> None:
+    folder = faces / "train" / "person_00"
+    photo = sorted(folder.iterdir())[0]
+    for number in range(25):
+        shutil.copy(photo, folder / f"copy{number}.jpg")
+    audit = audit_dataset(faces)
+    assert (audit.exact_duplicates, audit.near_duplicates) == (25, 0)
 
 
 def test_groups_join_through_others() -> None:

@@ -107,6 +107,27 @@ def test_bad_photos_are_counted_or_refused(faces: Path, capsys: pytest.CaptureFi
         cached_images(dataset, "train", FaceInput(32), strict=True)
 
 
+def test_a_photo_that_can_be_read_again_is_no_longer_left_out(
+    faces: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    """A disk that failed for a moment, or a permission: neither changes the photo's size or time."""
+    dataset = load_dataset(faces)
+    broken = dataset.of("val")[2].path
+
+    def fails(path: Path) -> np.ndarray:
+        if path == broken:
+            raise ImageError(f"{path}: cannot be read: Input/output error")
+        return read_image(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cache, "read_image", fails)
+        assert len(cached_images(dataset, "val", FaceInput(32))[0]) == 7
+        assert len(cached_images(dataset, "val", FaceInput(32))[0]) == 7
+    assert "left out 1 of 8 photos" in capsys.readouterr().err
+    assert len(cached_images(dataset, "val", FaceInput(32))[0]) == 8
+    assert capsys.readouterr().err == ""
+
+
 def test_no_usable_photo(faces: Path) -> None:
     for photo in (faces / "val").rglob("*.jpg"):
         photo.write_bytes(b"nothing")
@@ -161,10 +182,18 @@ def test_interrupted_or_full_disk_leaves_nothing(faces: Path, monkeypatch: pytes
     assert list((faces / ".edgeface-cache").iterdir()) == []
 
 
-def test_progress_is_told(faces: Path) -> None:
-    seen: list[tuple[int, int]] = []
-    cached_images(load_dataset(faces), "val", FaceInput(32), progress=lambda done, total: seen.append((done, total)))
-    assert seen == [(number, 8) for number in range(1, 9)]
+def test_a_terminal_shows_how_far_the_reading_is(
+    faces: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    cached_images(load_dataset(faces), "train", FaceInput(32))
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    monkeypatch.setattr("edgeface.progress.PAUSE", 0.0)
+    cached_images(load_dataset(faces), "val", FaceInput(32))
+    shown = capsys.readouterr().err.split("\r")
+    assert shown[1].startswith("reading photos (val): 1 of 8")
+    assert any(line.startswith("reading photos (val): 8 of 8, 0 s left") for line in shown)
+    assert shown[-1] == "\033[K"
 
 
 def test_caches_unused_for_a_month_go_when_a_new_one_is_made(faces: Path) -> None:

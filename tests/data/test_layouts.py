@@ -151,6 +151,13 @@ def test_a_file_among_a_persons_photos_is_told_and_no_name_of_jpeg_is_overlooked
     assert told.endswith("1 file that are not photos: bob/photo.xyz")
 
 
+def test_what_lies_beside_the_splits_is_told_and_so_is_a_missing_validation(faces: Path) -> None:
+    (faces / "val").rename(faces / "Val")
+    problems = {problem.kind: problem.message for problem in scan_dataset(faces)[1]}
+    assert problems["folders not read"].endswith("1 folder beside train not read: Val")
+    assert "--resplit" in problems["no validation"]
+
+
 def test_one_split_in_two_folders_is_refused(faces: Path) -> None:
     shutil.copytree(faces / "val", faces / "valid")
     with pytest.raises(DataError, match="val, valid are one split twice"):
