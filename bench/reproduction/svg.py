@@ -87,14 +87,16 @@ def lines(series: Sequence[Series], x: Axis, y: Axis, title: str) -> str:
 
 
 def dots(series: Sequence[Series], x: Axis, y: Axis, title: str) -> str:
-    """A chart of labelled dots; labels that would cover another one or a dot move down."""
+    """A chart of labelled dots; labels, in the colours of their dots, keep clear of each other."""
     parts = []
     taken = [(_y(y, b) + 4, _x(x, a) - 5, _x(x, a) + 5) for one in series for a, b in one.points]
     for one in series:
         for (a, b), label in zip(one.points, one.labels, strict=True):
             across, down = _x(x, a), _y(y, b)
-            parts.append(f'<circle cx="{across:.1f}" cy="{down:.1f}" r="4.5" fill="var(--c{one.colour % COLOURS})"/>')
-            parts.append(_label(label, across, down, taken))
+            colour = f"var(--c{one.colour % COLOURS})"
+            parts.append(f'<circle cx="{across:.1f}" cy="{down:.1f}" r="4.5" fill="{colour}"/>')
+            left, top = _label_place(label, across, down, taken)
+            parts.append(f'<text x="{left:.1f}" y="{top:.1f}" style="fill:{colour}">{html.escape(label)}</text>')
     return _chart(_frame(x, y) + "".join(parts), title)
 
 
@@ -153,15 +155,24 @@ def _legend(series: Sequence[Series]) -> tuple[str, int]:
     return "".join(parts), 8 + -(-len(looks) // columns) * _LEGEND_LINE
 
 
-def _label(text: str, across: float, down: float, taken: list[tuple[float, float, float]]) -> str:
+def _label_place(text: str, across: float, down: float, taken: list[tuple[float, float, float]]) -> tuple[float, float]:
+    """Where a dot's name goes, and is taken from then on: beside it, else above or below, in the first place within the
+    plot that nothing is in."""
     width = _LETTER * len(text)
-    left = across + 8 if across + 8 + width < WIDTH - 2 else across - 8 - width
-    left = max(left, 2)
-    top = down + 4
-    while any(abs(top - other) < 12 and left < end and left + width > start for start, other, end in taken):
-        top += 12
-    taken.append((left, top, left + width))
-    return f'<text x="{left:.1f}" y="{top:.1f}">{html.escape(text)}</text>'
+    places = [
+        (left, down + 4 + step)
+        for step in (0, 12, -12, 24, -24, 36, -36, 48, -48, 60, -60)
+        for left in (across + 8, across - 8 - width)
+        if 2 <= left < WIDTH - 2 - width and _TOP + 10 <= down + 4 + step <= HEIGHT - _BOTTOM - 2
+    ]
+    free = [
+        (left, top)
+        for left, top in places
+        if not any(abs(top - other) < 12 and left < end and left + width > start for other, start, end in taken)
+    ]
+    left, top = (free or places or [(across + 8, down + 4)])[0]
+    taken.append((top, left, left + width))
+    return left, top
 
 
 def _frame(x: Axis, y: Axis) -> str:

@@ -70,6 +70,18 @@ def test_a_chart_of_lines_names_each_row_once_below_the_plot():
     assert svg.HEIGHT < top < float(root.get("viewBox").split()[3])
 
 
+def test_labels_of_dots_stay_within_the_plot_and_clear_of_each_other():
+    points = [(1.0, 0.0), (3.0, 0.1), (1.0, 0.4), (3.0, 0.5)]
+    series = [svg.Series("", (point,), place, (f"network-{place} int8",)) for place, point in enumerate(points)]
+    root = ElementTree.fromstring(svg.standalone(svg.dots(series, svg.Axis(0, 10, "x"), svg.Axis(0, 10, "y"), "dots")))
+    texts = [text for text in root.iter("{http://www.w3.org/2000/svg}text") if (text.text or "").startswith("network")]
+    boxes = [(float(text.get("x")), float(text.get("y")), len(text.text) * svg._LETTER) for text in texts]
+    assert all(left >= 2 and left + width <= svg.WIDTH - 2 and top <= svg.HEIGHT - 40 for left, top, width in boxes)
+    for number, (left, top, width) in enumerate(boxes):
+        for other, height, long in boxes[number + 1 :]:
+            assert abs(top - height) >= 12 or left >= other + long or other >= left + width
+
+
 def test_axes_have_round_ticks():
     assert svg.Axis(0, 10, "").ticks() == [0, 2, 4, 6, 8, 10]
     assert svg.Axis(71, 88, "").ticks() == [75, 80, 85]
