@@ -11,6 +11,7 @@ WIDTH, HEIGHT = 420, 300
 _LEFT, _RIGHT, _TOP, _BOTTOM = 48, 14, 14, 40
 COLOURS = 10
 _LEGEND_LINE, _LETTER = 17, 6.2
+_WIDEST_LETTER = 7.5  # of the fonts that a system may have
 STYLE = """
 :root{--ink:#1b1f24;--soft:#57606a;--rule:#d0d7de;--ground:#ffffff;
 --c0:#0b5fc0;--c1:#c2410c;--c2:#157f3d;--c3:#a21caf;--c4:#a16207;--c5:#0e7490;--c6:#be123c;--c7:#4d7c0f;--c8:#6d28d9;
@@ -145,7 +146,7 @@ def _stroke(one: Series) -> str:
 def _legend(series: Sequence[Series]) -> tuple[str, int]:
     """Each name once beside its line, in as many columns as fit; and the height that they take."""
     looks = list({one.name: one for one in series}.values())
-    column = 36 + _LETTER * max(len(one.name) for one in looks)
+    column = 36 + _WIDEST_LETTER * max(len(one.name) for one in looks)
     columns = max(1, int((WIDTH - 8) / column))
     parts = []
     for number, one in enumerate(looks):
