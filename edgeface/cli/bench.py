@@ -64,7 +64,7 @@ def bench(
     """
     from edgeface.bench import compare as comparing
     from edgeface.bench import document
-    from edgeface.errors import GateFailed, UsageError
+    from edgeface.errors import UsageError
 
     conditions = comparing.parse_conditions(fail_if or [])
     if conditions and compare is None:
@@ -83,6 +83,13 @@ def bench(
     finally:  # what was measured is not lost to a comparison that cannot be made
         _show(result, found, as_json=as_json)
         _write(result, out, markdown, csv, html, quiet=quiet)
+    _check_gate(found, compare)
+
+
+def _check_gate(found: Any, compare: Path | None) -> None:
+    """Raise GateFailed, naming the rows, when a condition of --fail-if failed."""
+    from edgeface.errors import GateFailed
+
     if found is not None and found.failed:
         raise GateFailed(f"worse than {compare}: {', '.join(f'{row.row} ({text.text})' for text, row in found.failed)}")
 
