@@ -64,11 +64,8 @@ def bench(
     """
     from edgeface.bench import compare as comparing
     from edgeface.bench import document
-    from edgeface.errors import UsageError
 
-    conditions = comparing.parse_conditions(fail_if or [])
-    if conditions and compare is None:
-        raise UsageError("--fail-if needs --compare OLD.json")
+    conditions = _conditions(fail_if, compare)
     _refuse_folders(out, markdown, csv, html)
     old = None if compare is None else document.read(compare)
     if result_file is not None:
@@ -84,6 +81,17 @@ def bench(
         _show(result, found, as_json=as_json)
         _write(result, out, markdown, csv, html, quiet=quiet)
     _check_gate(found, compare)
+
+
+def _conditions(fail_if: list[str] | None, compare: Path | None) -> list[Any]:
+    """What --fail-if asks for. Raises UsageError without an old result to compare with."""
+    from edgeface.bench.compare import parse_conditions
+    from edgeface.errors import UsageError
+
+    conditions = parse_conditions(fail_if or [])
+    if conditions and compare is None:
+        raise UsageError("--fail-if needs --compare OLD.json")
+    return conditions
 
 
 def _check_gate(found: Any, compare: Path | None) -> None:
