@@ -29,7 +29,7 @@ from edgeface.models.summary import multiply_adds, trainable_parameters
 from edgeface.recipe import to_toml
 from edgeface.run import Run, can_resume, open_run
 from edgeface.train.batches import Images
-from edgeface.train.evaluate import make_predictor, outputs_over
+from edgeface.train.outputs import make_predictor, outputs_over
 from edgeface.train.resuming import SHAPE
 from edgeface.train.session import Request as TrainRequest
 from edgeface.train.session import load_split, train

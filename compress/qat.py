@@ -28,10 +28,10 @@ from edgeface.train.batches import (
     view_table,
 )
 from edgeface.train.distillation import DistillationHead, distillation_losses
-from edgeface.train.evaluate import make_predictor, outputs_over
 from edgeface.train.graph_passes import without_graph_passes
 from edgeface.train.losses import cross_entropy, soft_cross_entropy
 from edgeface.train.optimizer import fused_adam
+from edgeface.train.outputs import make_predictor, outputs_over
 from edgeface.train.progress import Bar
 from edgeface.train.teacher_cache import TeacherCache, augmented
 

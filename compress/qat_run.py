@@ -21,7 +21,7 @@ from edgeface.metrics import top_k
 from edgeface.models import save_weights
 from edgeface.run import Run
 from edgeface.train.batches import Images
-from edgeface.train.evaluate import make_predictor, outputs_over
+from edgeface.train.outputs import make_predictor, outputs_over
 
 
 @dataclass(frozen=True)

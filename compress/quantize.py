@@ -25,7 +25,7 @@ from edgeface.errors import GateFailed, UsageError
 from edgeface.models import load_model
 from edgeface.run import Run, open_run
 from edgeface.train.batches import Images
-from edgeface.train.evaluate import make_predictor, outputs_over
+from edgeface.train.outputs import make_predictor, outputs_over
 from edgeface.train.session import load_split
 
 

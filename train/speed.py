@@ -17,7 +17,7 @@ from edgeface.models import build_network, load_model
 from edgeface.recipe import Recipe, Stage
 from edgeface.run import Run
 from edgeface.train.batches import Images, epoch_order, generator_for, grouping, training_batches, view_table
-from edgeface.train.evaluate import BATCH, make_predictor
+from edgeface.train.outputs import BATCH, make_predictor
 from edgeface.train.session import check_size, check_width, load_split, open_teacher, precision_of
 from edgeface.train.step import Learner, make_step
 

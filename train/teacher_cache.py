@@ -21,7 +21,7 @@ from edgeface.recipe import Augmentation, Stage
 from edgeface.run import Run
 from edgeface.train import augment
 from edgeface.train.batches import Images, to_network, view_table
-from edgeface.train.evaluate import BATCH, make_predictor
+from edgeface.train.outputs import BATCH, make_predictor
 from edgeface.train.progress import Bar
 
 

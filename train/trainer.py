@@ -31,8 +31,8 @@ from edgeface.train.batches import (
     view_table,
 )
 from edgeface.train.checkpoint import Checkpoints, MetricsLog, Place
-from edgeface.train.evaluate import make_predictor, outputs_over
 from edgeface.train.optimizer import forget
+from edgeface.train.outputs import make_predictor, outputs_over
 from edgeface.train.progress import Bar
 from edgeface.train.schedule import learning_rate
 from edgeface.train.step import Learner, make_step

@@ -142,7 +142,7 @@ def _run_outputs(target: Path, dataset: FaceDataset, split: str, threads: int, s
     from edgeface.data.cache import cached_images
     from edgeface.models import load_run_model
     from edgeface.train.batches import Images
-    from edgeface.train.evaluate import make_predictor, outputs_over
+    from edgeface.train.outputs import make_predictor, outputs_over
 
     model, face_input, identities = load_run_model(target)
     dataset = dataset.relabelled(identities)

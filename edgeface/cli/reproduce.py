@@ -169,8 +169,8 @@ def _plan(table: str, rows: Sequence[Row], data: Path, out: Path, options: dict[
 
 
 def _print_plan(plan: Plan, out: Path, runs: Sequence[PlannedRun], as_json: bool) -> None:
-    from edgeface.bench.reproduction.estimate import hours
     from edgeface.bench.reproduction.plan import read_recipe
+    from edgeface.bench.reproduction.remaining import hours
     from edgeface.bench.reproduction.score import is_complete
     from edgeface.bench.reproduction.state import state_of
     from edgeface.cli.reproduce_step import time_left

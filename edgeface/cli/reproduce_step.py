@@ -34,7 +34,7 @@ def finish_run(out: Path, plan: Plan, run: PlannedRun, quiet: bool) -> bool:
 
 def time_left(out: Path, plan: Plan, runs: Sequence[PlannedRun]) -> dict[str, float]:
     """Seconds that unfinished runs take, by key, from some training steps of each network measured now."""
-    from edgeface.bench.reproduction.estimate import Speed, seconds_left
+    from edgeface.bench.reproduction.remaining import Speed, seconds_left
     from edgeface.bench.reproduction.score import is_complete
     from edgeface.data.layouts import load_dataset
 

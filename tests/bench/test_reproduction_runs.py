@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from edgeface.bench.reproduction import estimate, page, rows, tables
+from edgeface.bench.reproduction import page, remaining, rows, tables
 from edgeface.bench.reproduction.photos import open_photos
 from edgeface.bench.reproduction.plan import make_plan, read_plans
 from edgeface.bench.reproduction.results import collect
@@ -189,8 +189,8 @@ def test_photographs_of_other_data_are_refused(plan, tmp_path):
 
 
 def test_time_left_counts_steps_teacher_outputs_once_and_int8_training(plan, tmp_path):
-    speed = estimate.Speed({"teacher": 10.0, "1.0": 100.0, "2.0": 50.0}, forward=40.0)
-    left = estimate.seconds_left(tmp_path / "out", plan, plan.runs, 80, speed)
+    speed = remaining.Speed({"teacher": 10.0, "1.0": 100.0, "2.0": 50.0}, forward=40.0)
+    left = remaining.seconds_left(tmp_path / "out", plan, plan.runs, 80, speed)
     seconds = {(run.row, run.seed): left[run.key] for run in plan.runs}
     # 7 epochs of the teacher, 4 of a student, of 80 images each; 5 epochs of int8 training.
     assert seconds["teacher", 0] == pytest.approx(7 * 80 / 10)
@@ -208,5 +208,5 @@ def test_time_left_counts_int8_training_that_was_otherwise(plan, tiny_models, tm
     source = {"weights_sha256": weights, "quantization": {"mode": "qat", "epochs": epochs}}
     bundle = out / "bundles" / f"{run.key}-qat"
     write_bundle(bundle, tiny_models["int8"], [f"person_{n}" for n in range(5)], FaceInput(32), "qat", source=source)
-    left = estimate.seconds_left(out, plan, [run], 80, estimate.Speed({"1.0": 100.0}, forward=40.0))
+    left = remaining.seconds_left(out, plan, [run], 80, remaining.Speed({"1.0": 100.0}, forward=40.0))
     assert left.get(run.key, 0) == pytest.approx(seconds)

@@ -20,7 +20,7 @@ from edgeface.compress.qat import Lesson
 from edgeface.compress.quantize import Request, quantize
 from edgeface.models import load_model
 from edgeface.train.batches import Images
-from edgeface.train.evaluate import make_predictor, outputs_over
+from edgeface.train.outputs import make_predictor, outputs_over
 
 UNTRAINED = ["--set", "stage0.epochs=0", "--set", "stage1.epochs=0", "--set", "batch_size=16"]
 

@@ -30,7 +30,7 @@ from edgeface.compress.qat_model import check_quantizable, fake_quantized, set_k
 from edgeface.models import inception_resnet_v1, load_model
 from edgeface.train.batches import Images
 from edgeface.train.distillation import DistillationHead
-from edgeface.train.evaluate import make_predictor, outputs_over
+from edgeface.train.outputs import make_predictor, outputs_over
 from edgeface.train.teacher_cache import TeacherCache
 
 RECIPE = Recipe(batch_size=16, stage1=Stage(epochs=1, basic_augmentation=True))

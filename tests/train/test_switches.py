@@ -21,7 +21,7 @@ from edgeface.train.averaging import (
     restart_averages,
 )
 from edgeface.train.batches import epoch_order, generator_for, grouping
-from edgeface.train.evaluate import make_predictor, outputs_over
+from edgeface.train.outputs import make_predictor, outputs_over
 from edgeface.train.step import Learner, make_step
 
 import tensorflow as tf  # isort: skip
