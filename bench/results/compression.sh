@@ -1,9 +1,8 @@
 #!/usr/bin/env bash
 # Every figure of compression.md: pruning with and without a teacher, int8 against qat, MobileFaceNet, and the times.
 #   bash bench/results/compression.sh DATA RUNS          (a day on 2 idle cores, less with SEEDS=0)
-# The student is the shipped 1.0, the teacher the shipped 2.0: both bundles become runs again, untrained, so that no run
-# of another machine is needed. TEACHER=RUN and STUDENT=RUN take others; SEEDS="0 1" are the seeds of fine-tuning,
-# PEER_EPOCHS the training of the two networks that are compared at 112 px.
+# The student and the teacher are the runs that people51-taught.sh made in RUNS. TEACHER=RUN and STUDENT=RUN take others;
+# SEEDS="0 1" are the seeds of fine-tuning, PEER_EPOCHS the training of the two networks that are compared at 112 px.
 # Finished steps are skipped and interrupted ones resumed, so it may be stopped and started over several days; what is
 # not there yet is 'not measured' in the table. It is written again after every step.
 set -euo pipefail
@@ -11,15 +10,10 @@ data=$1 runs=$2
 seeds=${SEEDS:-0 1 2} peer_epochs=${PEER_EPOCHS:-100}
 here=$(cd "$(dirname "$0")" && pwd)
 work=$runs/compression
-teacher=${TEACHER:-$work/teacher-2.0} student=${STUDENT:-$work/student-1.0}
+teacher=${TEACHER:-$runs/teacher} student=${STUDENT:-$runs/student-1.0-taught}
 qat="--epochs 1 --frozen 0 --learning-rate 1e-4"
 note="Trained on film and public figures for research; not for commercial use, no redistribution of the photographs."
 mkdir -p "$work/bundles" "$work/audit"
-
-restore() { # RUN BUNDLE: a run with the bundle's weights as they are
-  finished "$1" || edgeface train student "$data" --recipe cpu --init "$2" --out "$1" \
-    --set stage0.epochs=0 --set stage1.epochs=0
-}
 
 finished() { # of the run itself: run.json tells of its teacher's figures, too
   python -c 'import json, sys; sys.exit(not json.load(open(sys.argv[1]))["figures"].get("finished"))' "$1/run.json" 2>/dev/null
@@ -47,6 +41,17 @@ prune() { # FROM RUN OPTIONS...: a pruned student; the same command goes on wher
   finished "$run" || edgeface prune "$from" --data "$data" --out "$run" "$@"
 }
 
+longer() { # FROM RUN EPOCHS SEED: trains a pruned student on, as people51-taught.sh did the student
+  finished "$2" && return
+  if [ -e "$2/checkpoints/checkpoint" ]; then
+    edgeface train student "$data" --out "$2" --resume
+  else
+    rm -rf "$2"
+    edgeface train student "$data" --out "$2" --recipe longer --init "$1" --teacher "$teacher" --seed "$4" \
+      --precision bf16 --set stage1.epochs="$3"
+  fi
+}
+
 peer() { # RUN OPTIONS...: a network from scratch at 112 px
   local run=$1
   shift
@@ -55,7 +60,7 @@ peer() { # RUN OPTIONS...: a network from scratch at 112 px
     edgeface train student "$data" "$@" --out "$run" --resume
   else
     rm -rf "$run"
-    edgeface train student "$data" "$@" --out "$run" --recipe cpu \
+    edgeface train student "$data" "$@" --out "$run" --recipe cpu --precision bf16 \
       --set size=112 --set stage0.epochs="$peer_epochs" --set stage1.epochs=0
   fi
 }
@@ -65,9 +70,6 @@ quantize() { # NAME RUN MODE OPTIONS...
   shift 3
   once "$name" edgeface quantize "$run" --mode "$mode" --data "$data" --out "$work/bundles/$name" --note "$note" "$@"
 }
-
-restore "$student" "$here/people51-1.0-qat"
-restore "$teacher" "$here/people51-2.0-qat"
 
 # int8 against qat, alone and taught; pruned to 60 % of the MACs and from there to 40 %
 for seed in $seeds; do
@@ -80,12 +82,16 @@ for seed in $seeds; do
   quantize "pruned60-alone-int8-s$seed" "$work/pruned60-alone-s$seed" int8
   prune "$student" "$work/pruned60-taught-s$seed" --keep-macs 0.6 --seed "$seed" --teacher "$teacher"
   quantize "pruned60-taught-int8-s$seed" "$work/pruned60-taught-s$seed" int8
-  prune "$work/pruned60-taught-s$seed" "$work/pruned40-taught-s$seed" --keep-macs 0.667 --rounds 2 \
+  longer "$work/pruned60-taught-s$seed" "$work/pruned60-taught-long-s$seed" 60 "$seed"
+  quantize "pruned60-taught-long-int8-s$seed" "$work/pruned60-taught-long-s$seed" int8
+  prune "$work/pruned60-taught-long-s$seed" "$work/pruned40-taught-s$seed" --keep-macs 0.667 --rounds 2 \
     --seed "$seed" --teacher "$teacher"
   quantize "pruned40-taught-int8-s$seed" "$work/pruned40-taught-s$seed" int8
+  longer "$work/pruned40-taught-s$seed" "$work/pruned40-taught-long-s$seed" 24 "$seed"
+  quantize "pruned40-taught-long-int8-s$seed" "$work/pruned40-taught-long-s$seed" int8
 done
 first=${seeds%% *}
-pruned=("pruned60-taught-int8-s$first" "pruned40-taught-int8-s$first")
+pruned=("pruned60-taught-long-int8-s$first" "pruned40-taught-long-int8-s$first")
 once bench-pruned edgeface bench "$work/bundles/student-int8-s$first" "${pruned[@]/#/$work/bundles/}" --threads 1
 once sensitivity edgeface sensitivity "$student" --data "$data" --out "$work/audit/sensitivity.json"
 cp "$work/audit/sensitivity.png" "$here/compression-sensitivity.png"
@@ -102,7 +108,8 @@ once bench-peer edgeface bench "$work/bundles/peer-mobilefacenet" "$work/bundles
 once budget edgeface compress "$student" --teacher "$teacher" --data "$data" --work "$work/search" \
   --budget "size<=600KB, drop<=3.0" --keep 1,0.6,0.4 --all --note "$note" --out "$here/people51-1.0-compressed"
 
-# The one pruned to 60 % that is beside this file is of people51-taught.sh.
-rm -rf "$here/people51-pruned40-taught-int8"
-cp -r "$work/bundles/pruned40-taught-int8-s$first" "$here/people51-pruned40-taught-int8"
+for share in 60 40; do
+  rm -rf "$here/people51-pruned$share-taught-int8"
+  cp -r "$work/bundles/pruned$share-taught-long-int8-s$first" "$here/people51-pruned$share-taught-int8"
+done
 table

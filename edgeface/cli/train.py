@@ -22,7 +22,7 @@ RecipeFile = Annotated[
     str | None,
     typer.Option(
         "--recipe",
-        help="A shipped recipe (demo, cpu, reference) or a TOML file; see 'edgeface recipes'. Default: cpu.",
+        help="A shipped recipe (cpu, longer, demo, reference) or a TOML file; see 'edgeface recipes'. Default: cpu.",
     ),
 ]
 Set = Annotated[
@@ -120,9 +120,9 @@ def student(
 
         edgeface train student photos/ --teacher runs/teacher --set distillation.views=0
 
-        edgeface train student photos/ --init runs/student-1.0 --teacher runs/teacher --out runs/longer
+        edgeface train student photos/ --init runs/student-1.0 --teacher runs/teacher --recipe longer --out runs/more
 
-        edgeface train student photos/ --init phone-int8 --out runs/longer
+        edgeface train student photos/ --init phone-int8 --out runs/more
     """
     if init and (width is not None or network is not None):
         raise UsageError("--init: the network is that of the run or bundle; leave out --width and --network")
