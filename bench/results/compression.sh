@@ -84,13 +84,13 @@ for seed in $seeds; do
   quantize "pruned60-taught-int8-s$seed" "$work/pruned60-taught-s$seed" int8
   longer "$work/pruned60-taught-s$seed" "$work/pruned60-taught-long-s$seed" 60 "$seed"
   quantize "pruned60-taught-long-int8-s$seed" "$work/pruned60-taught-long-s$seed" int8
-  prune "$work/pruned60-taught-long-s$seed" "$work/pruned40-taught-s$seed" --keep-macs 0.667 --rounds 2 \
+  prune "$work/pruned60-taught-long-s$seed" "$work/pruned40-taught-s$seed" --keep-macs 0.667 --rounds 1 \
     --seed "$seed" --teacher "$teacher"
-  quantize "pruned40-taught-int8-s$seed" "$work/pruned40-taught-s$seed" int8
-  longer "$work/pruned40-taught-s$seed" "$work/pruned40-taught-long-s$seed" 24 "$seed"
+  longer "$work/pruned40-taught-s$seed" "$work/pruned40-taught-long-s$seed" 20 "$seed"
   quantize "pruned40-taught-long-int8-s$seed" "$work/pruned40-taught-long-s$seed" int8
 done
 first=${seeds%% *}
+quantize "student-long-int8-s$first" "$runs/student-1.0-more" int8 # the unpruned one was trained on as well
 pruned=("pruned60-taught-long-int8-s$first" "pruned40-taught-long-int8-s$first")
 once bench-pruned edgeface bench "$work/bundles/student-int8-s$first" "${pruned[@]/#/$work/bundles/}" --threads 1
 once sensitivity edgeface sensitivity "$student" --data "$data" --out "$work/audit/sensitivity.json"
