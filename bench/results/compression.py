@@ -111,9 +111,9 @@ def _table_rows(figures: Figures) -> list[tuple[str, str, str, str]]:
             _spread(figures["student_long_loss"]),
             "",
         ),
-        ("before it was trained on: accuracy lost, points", "", _spread(taught), ""),
+        ("pruned to 60 %, taught, not trained on: accuracy lost, points", "", _spread(taught), ""),
         (
-            "that without the teacher: accuracy lost, points",
+            "pruned to 60 % without a teacher, not trained on: accuracy lost, points",
             "more than taught",
             _spread(alone),
             _helps(taught, alone),

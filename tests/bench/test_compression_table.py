@@ -76,8 +76,8 @@ def test_means_spread_and_verdicts(script, tmp_path):
     assert "one thread of Some CPU, with avx512_vnni." in text
     # 90 % before; 89 and 91 % after: 1 and -1 points lost.
     assert cell(text, "1.0 pruned to 60 %")[2:] == ["0.00 +- 1.41 (2 runs)", "yes"]
-    assert cell(text, "before it was trained on")[2:] == ["3.00 (one run)", ""]
-    assert cell(text, "that without the teacher")[2:] == ["4.00 (one run)", "yes"]
+    assert cell(text, "pruned to 60 %, taught")[2:] == ["3.00 (one run)", ""]
+    assert cell(text, "pruned to 60 % without a teacher")[2:] == ["4.00 (one run)", "yes"]
     assert cell(text, "its int8 fps")[2:] == ["1.40x (1.30-1.50)", "yes"]
     assert cell(text, "1.0 pruned to 40 %")[2:] == ["5.00 (one run)", "NO"]
     assert cell(text, "its file")[2:] == ["650 (one run)", "NO"]
