@@ -165,7 +165,7 @@ def _round(request: Request, first: Run, source: Run, dataset: FaceDataset, fold
         start = sparse_start(request, first, source, dataset, folder, place)
     elif resume and info is not None:
         shape = {name: info["build"][name] for name in SHAPE if name in info["build"]}
-        start = Start(info["network"], shape, lambda learner, views: None, {})
+        start = Start(info["network"], shape, lambda learner: None, {})
     else:
         start = narrow_start(request, first, source, dataset, folder, place)
     return TrainRequest(

@@ -33,11 +33,10 @@ from edgeface.train.losses import cross_entropy, soft_cross_entropy
 from edgeface.train.optimizer import fused_adam
 from edgeface.train.outputs import make_predictor, outputs_over
 from edgeface.train.progress import Bar
-from edgeface.train.teacher_cache import TeacherCache, augmented
+from edgeface.train.teacher_cache import TeacherCache
 
 _KEY = 4
 """Sets this room's random numbers apart from those of the training stages 0, 1 and 2."""
-_HEAD_BATCH, _HEAD_BATCHES = 64, 32
 _RANGE_STEPS = 10
 """Frozen epochs: steps after which the kernels' ranges are set anew, so that no growing weight is clipped for long."""
 
@@ -188,44 +187,6 @@ def training_warnings(plan: Plan, rows: list[dict[str, Any]]) -> tuple[str, ...]
             f"({100 * best:.2f} against {100 * rows[0]['val_accuracy']:.2f} %), which was kept"
         )
     return tuple(said)
-
-
-def fitted_head(model: tf_keras.Model, teacher_model: tf_keras.Model, lesson: Lesson) -> DistillationHead:
-    """The two training-only layers, fitted to the trained student so that their errors say something from step 1. The
-    teacher's answers are those stored for the lesson, or, when it has none, asked for.
-
-    The projection is the ridge regression from the student's pre-logits to the teacher's on part of the first view of
-    the training images; the logits over it are the teacher's own last layer. Random ones, as training starts with,
-    would push a trained network around while they learn.
-    """
-    stage, count = lesson.stage, len(lesson.train)
-    table = view_table(count, lesson.recipe.augmentation, stage, 0, 0)
-    answers = lesson.teacher(stage, 0)[0] if lesson.teacher else None
-    predictor, asked = make_predictor(model), make_predictor(teacher_model)
-    parts = -(-count // _HEAD_BATCH)
-    ours, theirs = [], []
-    for start in range(min(parts, _HEAD_BATCHES)):
-        part = slice(start, None, parts)
-        images = augmented(lesson.train, table, stage, lesson.face_input, part)
-        ours.append(predictor(images)["embedding"].numpy())
-        theirs.append(np.asarray(asked(images)["embedding"] if answers is None else answers[part], np.float32))
-    kernel, bias = _ridge(np.concatenate(ours), np.concatenate(theirs))
-    head = DistillationHead(kernel.shape[1], model.output["logits"].shape[-1])
-    head(tf.zeros((1, kernel.shape[0])))
-    head.projection.set_weights([kernel, bias])
-    head.logits.set_weights(teacher_model.get_layer("logits").get_weights())
-    return head
-
-
-def _ridge(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Kernel (X, Y) and bias (Y,) of y = x @ kernel + bias, regularised."""
-    x_mean, y_mean = x.mean(axis=0), y.mean(axis=0)
-    x, y = x - x_mean, y - y_mean
-    square = x.T @ x
-    # The fewer images for its size, the stronger: enough to keep the fit from learning them by heart.
-    square += (np.trace(square) / len(x) + 1e-6) * np.eye(len(square), dtype=square.dtype)
-    kernel = np.linalg.solve(square, x.T @ y).astype(np.float32)
-    return kernel, (y_mean - x_mean @ kernel).astype(np.float32)
 
 
 def _epoch(

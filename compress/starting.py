@@ -1,4 +1,4 @@
-"""What a round of pruning starts its fine-tuning from: the pruned network, its chain, heads that know the teacher."""
+"""What a round of pruning starts its fine-tuning from: the pruned network and its chain."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from edgeface.compress.chain import FIELDS, run_chain
 from edgeface.compress.channels import widths_of
 from edgeface.compress.goal import Goal, MeasureFps, Network, narrowed, share_for_speed
 from edgeface.compress.importance import channel_importance
-from edgeface.compress.qat import Lesson, fitted_head
 from edgeface.compress.sparse import Sparsity, sparsify
 from edgeface.data.dataset import FaceDataset
 from edgeface.models import load_model
@@ -25,7 +24,6 @@ from edgeface.train.resuming import SHAPE
 from edgeface.train.session import load_split
 from edgeface.train.start import Start
 from edgeface.train.step import Learner
-from edgeface.train.teacher_cache import TeacherCache
 
 Place = tuple[int, int]
 """The number of a round, from 1, and how many there are."""
@@ -65,8 +63,7 @@ def narrow_start(request: Request, first: Run, source: Run, dataset: FaceDataset
     weights = smaller.get_weights()
     facts = {"pruning": pruning, "chain": _chain_of(first, "pruned", folder, smaller)}
     shape = {name: build[name] for name in SHAPE if name in build}
-    prepare = _preparing(request, source, images, lambda learner: learner.model.set_weights(weights))
-    return Start(source.network, shape, prepare, facts)
+    return Start(source.network, shape, lambda learner: learner.model.set_weights(weights), facts)
 
 
 def _narrow(
@@ -114,25 +111,7 @@ def sparse_start(request: Request, first: Run, source: Run, dataset: FaceDataset
         "chain": _chain_of(first, sparsity.title, folder, model),
     }
     shape = {name: source.build[name] for name in SHAPE if name in source.build}
-    images = load_split(dataset, "train", source.face_input, strict=request.strict)
-    return Start(source.network, shape, _preparing(request, source, images, put), facts)
-
-
-def _preparing(
-    request: Request, source: Run, images: Images, put: Callable[[Learner], Callable[[], None] | None]
-) -> Callable[[Learner, TeacherCache | None], Callable[[], None] | None]:
-    """Put the weights in, and fit the training-only layers to the learner's network, so that the teacher's lessons,
-    stored or live, make sense from step 1."""
-
-    def prepare(learner: Learner, views: TeacherCache | None) -> Callable[[], None] | None:
-        after_step = put(learner)
-        teacher = learner.teacher if views is None else views.model
-        if teacher is not None and learner.distillation_head is not None:
-            lesson = Lesson(images, images, source.face_input, request.recipe, teacher=views)
-            learner.distillation_head.set_weights(fitted_head(learner.model, teacher, lesson).get_weights())
-        return after_step
-
-    return prepare
+    return Start(source.network, shape, put, facts)
 
 
 def _chain_of(first: Run, step: str, folder: Path, model: tf_keras.Model) -> list[dict[str, Any]]:

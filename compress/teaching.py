@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import tf_keras
 
-from edgeface.compress.qat import Lesson, fitted_head
+from edgeface.compress.qat import Lesson
 from edgeface.errors import RunError
 from edgeface.models import load_model
 from edgeface.recipe import load_recipe
 from edgeface.run import Run, open_run
 from edgeface.train.batches import Images
+from edgeface.train.distillation import fitted_head
 from edgeface.train.teacher_cache import TeacherCache
 
 
@@ -35,8 +37,8 @@ def lesson(
     taught_by = open_teacher(teacher, run)
     teacher_model = load_model(taught_by)
     cache = TeacherCache(taught_by, teacher_model, train, recipe.augmentation, quiet=quiet)
-    head = fitted_head(model, teacher_model, Lesson(train, validation, run.face_input, recipe, seed, cache))
-    return Lesson(train, validation, run.face_input, recipe, seed, cache, head, own)
+    head = fitted_head(model, teacher_model, train, run.face_input, alone.stage, recipe.augmentation, cache)
+    return replace(alone, teacher=cache, head=head)
 
 
 def open_teacher(path: Path, run: Run) -> Run:

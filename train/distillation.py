@@ -1,12 +1,19 @@
-"""Teacher-student training (Hinton et al. 2015): the projection heads and the loss, shared with quantization."""
+"""Teacher-student training (Hinton et al. 2015): the projection heads and the loss, shared with `edgeface.compress`."""
 
 from __future__ import annotations
 
+import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from edgeface.recipe import Distillation
+from edgeface.face_input import FaceInput
+from edgeface.recipe import Augmentation, Distillation, Stage
+from edgeface.train.batches import Images, view_table
 from edgeface.train.losses import soft_cross_entropy
+from edgeface.train.outputs import make_predictor
+from edgeface.train.teacher_cache import TeacherCache, augmented
+
+_HEAD_BATCH, _HEAD_BATCHES = 64, 32
 
 
 class DistillationHead(tf_keras.layers.Layer):
@@ -48,3 +55,48 @@ def distillation_losses(
         "teacher_labels": (config.soft_labels, lambda: soft_cross_entropy(student["logits"], teacher["logits"], heat)),
     }
     return {name: weight * loss() for name, (weight, loss) in terms.items() if weight}
+
+
+def fitted_head(
+    model: tf_keras.Model,
+    teacher: tf_keras.Model,
+    train: Images,
+    face_input: FaceInput,
+    stage: Stage,
+    augmentation: Augmentation,
+    views: TeacherCache | None = None,
+) -> DistillationHead:
+    """The two training-only layers, fitted to a trained student so that their errors say something from step 1. The
+    teacher's answers are those stored in `views`, or, without, asked for.
+
+    The projection is the ridge regression from the student's pre-logits to the teacher's on part of the first view of
+    the training images; the logits over it are the teacher's own last layer. Random ones, as training from nothing
+    starts with, would push a trained network around while they learn.
+    """
+    table = view_table(len(train), augmentation, stage, 0, 0)
+    answers = views(stage, 0)[0] if views else None
+    predictor, asked = make_predictor(model), make_predictor(teacher)
+    parts = -(-len(train) // _HEAD_BATCH)
+    ours, theirs = [], []
+    for start in range(min(parts, _HEAD_BATCHES)):
+        part = slice(start, None, parts)
+        images = augmented(train, table, stage, face_input, part)
+        ours.append(predictor(images)["embedding"].numpy())
+        theirs.append(np.asarray(asked(images)["embedding"] if answers is None else answers[part], np.float32))
+    kernel, bias = _ridge(np.concatenate(ours), np.concatenate(theirs))
+    head = DistillationHead(kernel.shape[1], model.output["logits"].shape[-1])
+    head(tf.zeros((1, kernel.shape[0])))
+    head.projection.set_weights([kernel, bias])
+    head.logits.set_weights(teacher.get_layer("logits").get_weights())
+    return head
+
+
+def _ridge(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Kernel (X, Y) and bias (Y,) of y = x @ kernel + bias, regularised."""
+    x_mean, y_mean = x.mean(axis=0), y.mean(axis=0)
+    x, y = x - x_mean, y - y_mean
+    square = x.T @ x
+    # The fewer images for its size, the stronger: enough to keep the fit from learning them by heart.
+    square += (np.trace(square) / len(x) + 1e-6) * np.eye(len(square), dtype=square.dtype)
+    kernel = np.linalg.solve(square, x.T @ y).astype(np.float32)
+    return kernel, (y_mean - x_mean @ kernel).astype(np.float32)

@@ -20,7 +20,6 @@ from edgeface.train.batches import Images, plain_batches
 from edgeface.train.session import load_split
 from edgeface.train.start import Start
 from edgeface.train.step import Learner
-from edgeface.train.teacher_cache import TeacherCache
 
 BATCH = 64
 IMAGES = 512
@@ -56,7 +55,7 @@ def bundle_start(path: Path, data: Path) -> Start:
     if widths != uniform_widths(width):
         shape["widths"] = widths
 
-    def prepare(learner: Learner, views: TeacherCache | None) -> None:
+    def prepare(learner: Learner) -> None:
         face_input = default_face_input(dataset, learner.model.input_shape[1])
         images = load_split(dataset, "train", face_input)
         chosen = np.linspace(0, len(images) - 1, min(IMAGES, len(images))).astype(int)

@@ -29,6 +29,7 @@ from edgeface.run import FORMAT, Run, can_resume, open_run
 from edgeface.train.averaging import restart_averages
 from edgeface.train.batches import Images, steps_per_epoch
 from edgeface.train.checkpoint import Place
+from edgeface.train.distillation import fitted_head
 from edgeface.train.resuming import resumed_info
 from edgeface.train.schedule import batch_norm_momentum
 from edgeface.train.start import Start
@@ -89,7 +90,9 @@ def train(request: Request) -> Outcome:
         info = resumed_info(request.out, info, pruned=request.start is not None)
         build = info["build"]
     learner, views = _learner(request, strategy, (network, build), teacher, train_images)
-    after_step = request.start.begin(learner, views) if request.start else None
+    after_step = request.start.begin(learner) if request.start else None
+    if request.start and teacher and not request.resume:
+        _fit_head(learner, views, train_images, face_input)
     restart_averages(learner.averages, learner.model.weights)
 
     def save_info(figures: dict[str, Any], weights_sha256: str) -> None:
@@ -129,6 +132,16 @@ def _learner(
     views = TeacherCache(teacher, teacher_model, images, recipe.augmentation, quiet=request.quiet)
     views.prepare(recipe.stages, recipe.distillation.views)
     return learner, views
+
+
+def _fit_head(learner: Learner, views: TeacherCache | None, images: Images, face_input: FaceInput) -> None:
+    """Fit the teacher's lessons, stored or live, to the trained network that the learner begins with."""
+    recipe, teacher = learner.recipe, learner.teacher if views is None else views.model
+    stage = next((stage for stage in recipe.stages if stage.epochs), None)
+    if teacher is None or learner.distillation_head is None or stage is None:
+        return
+    head = fitted_head(learner.model, teacher, images, face_input, stage, recipe.augmentation, views)
+    learner.distillation_head.set_weights(head.get_weights())
 
 
 @contextlib.contextmanager

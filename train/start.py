@@ -12,7 +12,6 @@ from edgeface.face_input import FaceInput
 from edgeface.models.summary import zero_share
 from edgeface.recipe import Recipe
 from edgeface.train.step import Learner
-from edgeface.train.teacher_cache import TeacherCache
 
 SPARSE = 0.1
 """A network with this share of exact zeros was made sparse. Rounding makes 1 to 2 % in the int8 bundles of people51."""
@@ -28,7 +27,7 @@ class Start:
 
     network: str
     shape: dict[str, Any]
-    prepare: Callable[[Learner, TeacherCache | None], Callable[[], None] | None]
+    prepare: Callable[[Learner], Callable[[], None] | None]
     facts: dict[str, Any]
     face_input: FaceInput | None = None
 
@@ -40,9 +39,9 @@ class Start:
                 f"--set size={self.face_input.size}, and photos cropped as theirs"
             )
 
-    def begin(self, learner: Learner, views: TeacherCache | None) -> Callable[[], None] | None:
+    def begin(self, learner: Learner) -> Callable[[], None] | None:
         """`prepare`, with a warning of zeros that training fills: the download of a sparse network grows again."""
-        after_step = self.prepare(learner, views)
+        after_step = self.prepare(learner)
         zeros = zero_share(learner.model)
         if after_step is None and learner.recipe.epochs and zeros > SPARSE:
             sys.stderr.write(

@@ -13,14 +13,13 @@ from edgeface.train.from_bundle import bundle_start
 from edgeface.train.resuming import SHAPE
 from edgeface.train.start import Start
 from edgeface.train.step import Learner
-from edgeface.train.teacher_cache import TeacherCache
 
 
 def warm_start(path: Path, data: Path, *, teacher: bool) -> Start:
     """Begin with the weights of the run or bundle at `path`, whose network and people must be those of the new run.
 
     With cosine schedules this is a warm restart (Loshchilov & Hutter 2017, https://arxiv.org/abs/1608.03983). Centers,
-    heads that only training has, and the optimizer begin anew. Raises RunError for a run of other people, UsageError
+    the triplet loss's head and the optimizer begin anew. Raises RunError for a run of other people, UsageError
     for a student to begin a teacher with or the reverse.
     """
     if is_bundle(path):
@@ -35,7 +34,7 @@ def warm_start(path: Path, data: Path, *, teacher: bool) -> Start:
             f"--init {path}: is a {run.network}; use 'edgeface train {'student' if teacher else 'teacher'}'"
         )
 
-    def prepare(learner: Learner, views: TeacherCache | None) -> None:
+    def prepare(learner: Learner) -> None:
         try:
             learner.model.set_weights(load_model(run).get_weights())
         except ValueError:  # MobileFaceNet's last depthwise layer is as large as the picture that comes to it

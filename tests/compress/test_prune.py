@@ -30,14 +30,12 @@ from edgeface.compress.prune import Request, prune
 from edgeface.compress.qat import Lesson, Plan, fine_tune
 from edgeface.compress.qat_model import fake_quantized
 from edgeface.compress.sparse import Sparsity, file_sparsity, no_faster, parse_pattern
-from edgeface.compress.starting import _preparing
 from edgeface.models import load_model, mobilefacenet_prelu
 from edgeface.models.summary import multiply_adds
 from edgeface.train import trainer
 from edgeface.train.recipes import recipe_path
 from edgeface.train.session import Request as TrainRequest
 from edgeface.train.session import train
-from edgeface.train.step import Learner
 
 SHORT = ["stage1.epochs=1", "warmup_steps=0"]
 
@@ -169,18 +167,6 @@ def test_a_speed_is_searched_by_measuring(student_run, monkeypatch):
     assert ratio == pytest.approx(1 / share)
     with pytest.raises(UsageError, match="the narrowest network"):
         share_for_speed(99, first, first, narrow, 4, fps, True)
-
-
-@pytest.mark.parametrize("live", [True, False])
-def test_the_head_is_fitted_to_a_live_teacher_too(student_run, teacher_run, splits, live):
-    first, teacher = open_run(student_run), load_model(open_run(teacher_run))
-    request = request_for(student_run, student_run.parent / "out", goal=Goal("macs", 0.6))
-    size = teacher.output["embedding"].shape[-1]
-    learner = Learner(load_model(first), request.recipe, teacher=teacher if live else None, teacher_size=size)
-    _preparing(request, first, splits[0], lambda given: None)(learner, None)
-    projected = learner.distillation_head.logits.get_weights()
-    same = all(np.array_equal(a, b) for a, b in zip(projected, teacher.get_layer("logits").get_weights(), strict=True))
-    assert same == live
 
 
 def test_prelu_is_named_though_all_else_is_quiet(student_run, tmp_path, monkeypatch, capsys):

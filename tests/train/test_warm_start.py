@@ -22,7 +22,7 @@ def test_a_mobilefacenet_of_another_size_is_refused(monkeypatch):
     monkeypatch.setattr(warm_start, "load_model", lambda run: mobilefacenet(2, size=64, bottlenecks=FEW))
     start = warm_start.warm_start(Path("run"), Path("data"), teacher=False)
     same = mobilefacenet(2, size=64, bottlenecks=FEW)
-    start.prepare(SimpleNamespace(model=same), None)
+    start.prepare(SimpleNamespace(model=same))
     with pytest.raises(RunError, match="--set size=64"):
-        start.prepare(SimpleNamespace(model=mobilefacenet(2, size=96, bottlenecks=FEW)), None)
+        start.prepare(SimpleNamespace(model=mobilefacenet(2, size=96, bottlenecks=FEW)))
     assert np.isfinite(same.get_weights()[0]).all()
