@@ -17,7 +17,7 @@ from edgeface.compress.importance import check_method
 from edgeface.compress.places import data_folder
 from edgeface.compress.preflight import unfit_layers
 from edgeface.compress.sparse import file_sparsity, gzip_bytes, no_faster
-from edgeface.compress.starting import Place, Request, narrow_start, sparse_start
+from edgeface.compress.starting import Place, Request, narrow_start, patient, sparse_start
 from edgeface.compress.teaching import open_teacher
 from edgeface.data.dataset import FaceDataset
 from edgeface.data.layouts import default_face_input, load_dataset
@@ -35,7 +35,7 @@ from edgeface.train.session import Request as TrainRequest
 from edgeface.train.session import load_split, train
 from edgeface.train.start import Start
 
-__all__ = ["Outcome", "Request", "download_report", "prune"]
+__all__ = ["Outcome", "Request", "download_report", "patient", "prune"]
 
 CALIBRATION = 64
 """Training images that set the ranges of the files whose sizes are compared; no size depends on them."""
@@ -128,6 +128,7 @@ def _claim(request: Request, first: Run, dataset: FaceDataset) -> None:
         "device": request.device,
         "teacher": None if request.teacher is None else open_run(request.teacher).info["weights_sha256"],
         "recipe": to_toml(request.recipe),
+        "last": None if request.last is None else to_toml(request.last),
     }
     if place.is_file() and ((request.out / "rounds").exists() or (request.out / "run.json").exists()):
         try:
@@ -168,8 +169,10 @@ def _round(request: Request, first: Run, source: Run, dataset: FaceDataset, fold
         start = Start(info["network"], shape, lambda learner: None, {})
     else:
         start = narrow_start(request, first, source, dataset, folder, place)
+    number, rounds = place
+    recipe = request.last if request.last and number == rounds else request.recipe
     return TrainRequest(
-        dataset.root, folder, request.recipe, request.recipe_name, teacher=request.teacher, seed=request.seed,
+        dataset.root, folder, recipe, request.recipe_name, teacher=request.teacher, seed=request.seed,
         resume=resume, strict=request.strict, quiet=request.quiet, start=start,
     )  # fmt: skip
 

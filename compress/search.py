@@ -58,6 +58,7 @@ def search(request: Request) -> dict[str, Any]:
         "budget": [clause.text for clause in request.budget.clauses],
         "device": request.device,
         "seed": request.seed,
+        "last_epochs": request.last_epochs,
         "tries": tries,
         "front": [tries[place]["try"] for place in pareto_front(tries)],
         "chosen": None if chosen is None else chosen["try"],
@@ -77,8 +78,11 @@ def check_fits(result: dict[str, Any], budget: Budget) -> None:
         nearest = next(row for row in result["tries"] if row["try"] == result["nearest"])
         untrained = nearest["accuracy"] is None
         broken = ", ".join(clause.text for clause in (budget.shape() if untrained else budget).broken(nearest))
-        left = "; it was not trained, so its accuracy is not known" if untrained else ""
-        raise GateFailed(f"nothing fits the budget; {nearest['try']} came nearest and breaks {broken}{left}")
+        if untrained:
+            broken += "; it was not trained, so its accuracy is not known"
+        elif nearest["keep"] < 1 and ("drop" in broken or "accuracy" in broken) and result["last_epochs"] is None:
+            broken += "; what pruning took comes back with time: --last-epochs 60, and another --work"
+        raise GateFailed(f"nothing fits the budget; {nearest['try']} came nearest and breaks {broken}")
 
 
 def _nearest(tries: list[dict[str, Any]], budget: Budget) -> dict[str, Any]:
@@ -135,8 +139,9 @@ def _claim(request: Request) -> None:
     # Not the budget: other limits may use the same tries.
     settings = {
         "weights": run.info["weights_sha256"], "data": dataset.content_hash(), "teacher": teacher,
-        "epochs": request.epochs, "rounds": request.rounds, "plan": asdict(request.plan),
-        "calibration": request.calibration, "align": request.align, "seed": request.seed, "device": request.device,
+        "epochs": request.epochs, "rounds": request.rounds, "last_epochs": request.last_epochs,
+        "plan": asdict(request.plan), "calibration": request.calibration, "align": request.align, "seed": request.seed,
+        "device": request.device,
     }  # fmt: skip
     place = request.work / "settings.json"
     if not place.exists():

@@ -19,6 +19,13 @@ from edgeface.errors import EdgeFaceError, MissingDependencyError, UsageError
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only the result and errors.")]
+LastEpochs = Annotated[
+    int | None,
+    typer.Option(
+        help="Epochs after the last round, in which accuracy comes back, such as 60; by default as many as after any.",
+        min=1,
+    ),
+]
 Seed = Annotated[
     int,
     typer.Option(

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from edgeface.cli.common import Json, Quiet, Seed, command, note, print_json
+from edgeface.cli.common import Json, LastEpochs, Quiet, Seed, command, note, print_json
 
 Teacher = Annotated[Path | None, typer.Option(help="Run of the teacher; it teaches every try.", metavar="RUN")]
 
@@ -30,6 +30,7 @@ def compress(
     modes: Annotated[str, typer.Option(help="int8, or int8,qat.")] = "int8,qat",
     rounds: Annotated[int, typer.Option(help="Rounds of pruning and fine-tuning.")] = 4,
     epochs: Annotated[int, typer.Option(help="Epochs of fine-tuning in a round.")] = 6,
+    last_epochs: LastEpochs = None,
     qat_epochs: Annotated[int, typer.Option(help="Epochs of training for int8.")] = 5,
     align: Annotated[int, typer.Option(help="Widths that shrink do so to multiples of this.", min=1)] = 8,
     everything: Annotated[bool, typer.Option("--all", help="Go on after the first fit, for the whole front.")] = False,
@@ -50,6 +51,8 @@ def compress(
 
         edgeface compress runs/student-1.0 --teacher runs/teacher --budget "size<=600KB, drop<=1.0, fps>=1.5x"
 
+        edgeface compress runs/student-1.0 --teacher runs/teacher --budget "drop<=0, fps>=1.3x" --last-epochs 60
+
         edgeface compress runs/student-1.0 --budget "drop<=2" --keep 1,0.5 --all --json
     """
     from edgeface.cli.measuring import fps_on
@@ -66,8 +69,8 @@ def compress(
         run, limits, out or Path("bundles") / f"{run.resolve().name}-compressed",
         work or run.resolve().parent / f"{run.resolve().name}-compress", fps,
         teacher=teacher, data=data, keeps=keeps, modes=tuple(part.strip() for part in modes.split(",")),
-        epochs=epochs, rounds=rounds, plan=Plan(epochs=qat_epochs), align=align, everything=everything, seed=seed,
-        fps_threads=threads, note=about, device=device, quiet=quiet or as_json,
+        epochs=epochs, rounds=rounds, last_epochs=last_epochs, plan=Plan(epochs=qat_epochs), align=align,
+        everything=everything, seed=seed, fps_threads=threads, note=about, device=device, quiet=quiet or as_json,
     )  # fmt: skip
     result = search(request)
     if as_json:

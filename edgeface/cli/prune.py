@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgeface.cli.common import Json, Quiet, Seed, command, note, print_json
+from edgeface.cli.common import Json, LastEpochs, Quiet, Seed, command, note, print_json
 
 if TYPE_CHECKING:
     from edgeface.compress.goal import Goal, MeasureFps
@@ -34,6 +34,7 @@ def prune(
     out: Annotated[Path | None, typer.Option(help="New run; by default RUN-pruned or RUN-sparse beside RUN.")] = None,
     importance: Annotated[str, typer.Option(help="taylor, bn or magnitude: what tells which channels go.")] = "taylor",
     rounds: Annotated[int, typer.Option(help="Rounds of pruning, each with fine-tuning.", min=1)] = 4,
+    last_epochs: LastEpochs = None,
     align: Annotated[int, typer.Option(help="Widths that shrink do so to multiples of this; 1 is any.", min=1)] = 8,
     recipe: Annotated[str, typer.Option(help="Recipe of one round: shipped, or a TOML file.")] = "prune",
     overrides: Set = None,
@@ -51,7 +52,7 @@ def prune(
 
     Examples:
 
-        edgeface prune runs/student-1.0 --keep-macs 0.6 --teacher runs/teacher
+        edgeface prune runs/student-1.0 --keep-macs 0.6 --teacher runs/teacher --last-epochs 60
 
         edgeface prune runs/student-1.0 --speedup 1.5 --teacher runs/teacher --out runs/fast
 
@@ -62,15 +63,15 @@ def prune(
     from edgeface.tensorflow_setup import quiet_tensorflow
 
     quiet_tensorflow()
-    from edgeface.compress.prune import Request, download_report
+    from edgeface.compress.prune import Request, download_report, patient
     from edgeface.compress.prune import prune as shrink
 
     goal, sparsity = _goal(keep_macs, keep_params, speedup), _sparsity(unstructured, pattern)
     place = out or run.resolve().parent / f"{run.resolve().name}-{'sparse' if sparsity else 'pruned'}"
     request = Request(
         run, place, *chosen, goal=goal, sparsity=sparsity, data=data, teacher=teacher, importance=importance,
-        rounds=rounds, align=align, seed=seed, fps=fps, device=device, strict=strict,
-        quiet=quiet or as_json,
+        rounds=rounds, last=last_epochs and patient(chosen[0], last_epochs), align=align, seed=seed, fps=fps,
+        device=device, strict=strict, quiet=quiet or as_json,
     )  # fmt: skip
     outcome = shrink(request)
     if outcome.stopped:

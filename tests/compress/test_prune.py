@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -26,7 +28,7 @@ from edgeface.compress.audit import operators_with_weights
 from edgeface.compress.channels import group_sizes
 from edgeface.compress.export import to_tflite
 from edgeface.compress.goal import Goal, share_for_speed
-from edgeface.compress.prune import Request, prune
+from edgeface.compress.prune import Request, patient, prune
 from edgeface.compress.qat import Lesson, Plan, fine_tune
 from edgeface.compress.qat_model import fake_quantized
 from edgeface.compress.sparse import Sparsity, file_sparsity, no_faster, parse_pattern
@@ -64,6 +66,31 @@ def test_the_recipe_of_pruning_leaves_the_rest_to_the_run(student_run):
     assert (recipe.size, recipe.batch_size, recipe.augmentation.rotation, recipe.distillation.views) == (40, 16, 5.0, 2)
     assert recipe.stage1.epochs == 6
     assert recipe.stage1.learning_rate == 7e-4
+
+
+def test_the_last_round_may_be_longer(student_run, tmp_path, monkeypatch):
+    trained = []
+
+    def stop_after_two(request):
+        trained.append(request)
+        (request.out / "run.json").unlink(missing_ok=True)
+        shutil.copytree(student_run, request.out, dirs_exist_ok=True)
+        info = json.loads((request.out / "run.json").read_text())
+        info["figures"]["finished"] = True
+        (request.out / "run.json").write_text(json.dumps(info))
+        return SimpleNamespace(stopped=len(trained) == 2)
+
+    monkeypatch.setattr(room, "train", stop_after_two)
+    request = request_for(student_run, tmp_path / "small", sparsity=Sparsity(0.5), rounds=2)
+    request = replace(request, last=patient(request.recipe, 60))
+    assert prune(request).stopped
+    assert [asked.recipe.stage1.epochs for asked in trained] == [1, 60]
+    rates = [(asked.recipe.stage1.learning_rate, asked.recipe.distillation.views) for asked in trained]
+    assert rates == [(7e-4, 2), (1.5e-3, 24)]
+    live = replace(request.recipe, distillation=replace(request.recipe.distillation, views=0))
+    assert patient(live, 60).distillation.views == 0
+    with pytest.raises(RunError, match="was begun with another last"):
+        prune(replace(request, last=None))
 
 
 def test_a_pruned_run_is_an_ordinary_smaller_one(pruned, student_run, splits):

@@ -185,9 +185,15 @@ def test_nearest(tmp_path):
     assert room._nearest(tries, budget)["keep"] == 0.25
     # A shape that held it was trained and broke it: nearer than one that was left because of what that lost.
     assert room._nearest([row(1.0, 1000, 0.0), row(0.5, 510, 6.0), row(0.25, 300, None)], budget)["keep"] == 0.5
-    result = {"chosen": None, "nearest": "keep-0.25-int8", "tries": tries}
+    result = {"chosen": None, "nearest": "keep-0.25-int8", "tries": tries, "last_epochs": None}
     with pytest.raises(GateFailed, match=r"keep-0\.25-int8 came nearest and breaks size<=500B; it was not trained"):
         check_fits(result, budget)
+    # A pruned network that lost too much in the rounds alone may get it back.
+    result = {"chosen": None, "nearest": "keep-0.5-int8", "tries": [row(0.5, 500, 4.0)], "last_epochs": None}
+    with pytest.raises(GateFailed, match=r"breaks drop<=1; what pruning took comes back with time: --last-epochs 60"):
+        check_fits(result, budget)
+    with pytest.raises(GateFailed, match=r"breaks drop<=1$"):
+        check_fits({**result, "last_epochs": 60}, budget)
 
 
 @pytest.mark.parametrize(
