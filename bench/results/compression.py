@@ -50,6 +50,7 @@ def collect(results: dict[str, Any]) -> Figures:
         "student_long_loss": float_losses("student-long"),
         "pruned60_taught_loss": float_losses("pruned60-taught"),
         "pruned60_alone_loss": float_losses("pruned60-alone"),
+        "pruned60_alone_long_loss": float_losses("pruned60-alone-long"),
         "machine": _machine(results.get("bench-pruned")),
         "pruned60_speedup": _ratio(results.get("bench-pruned"), "pruned60"),
         "pruned40_int8_loss": losses("pruned40-taught-long"),
@@ -61,6 +62,7 @@ def collect(results: dict[str, Any]) -> Figures:
             }
             for mode in modes
         },
+        "budget": results.get("budget"),
         "peer": _peer(results.get("bench-peer")),
         "peer_epochs": results.get("peer", {}).get("epochs"),
         "seconds_sensitivity": results.get("seconds-sensitivity", {}).get("wall"),
@@ -89,21 +91,53 @@ def render(figures: Figures) -> str:
     )
     drawn = ["", picture, "", "![sensitivity](compression-sensitivity.png)"] if figures["seconds_sensitivity"] else []
     times = f"Where the time goes, s. {'; '.join(parts)}."
-    return "\n".join(["# Compression", "", head, "", *lines, "", times, *drawn, ""])
+    budget = _budget_lines(figures["budget"]) if figures["budget"] else []
+    return "\n".join(["# Compression", "", head, "", *lines, "", times, *budget, *drawn, ""])
+
+
+def _budget_lines(found: Figures) -> list[str]:
+    """What `edgeface compress` tried for a budget, and what it chose."""
+    last = "" if found["last_epochs"] is None else f" --last-epochs {found['last_epochs']}"
+    columns = (
+        ("accuracy", 100, 2, " %"), ("drop", 1, 2, ""), ("size", 1e-3, 0, ""), ("macs", 1e-6, 1, ""),
+        ("speedup", 1, 2, "x"),
+    )  # fmt: skip
+    lines = [
+        "",
+        f'`edgeface compress student-1.0 --teacher teacher --budget "{", ".join(found["budget"])}"{last}`: chosen is '
+        f"{found['chosen'] or 'none'} (one run; fps against the unpruned int8, both on one thread):",
+        "",
+        "| try | top-1 | lost, points | KB | million MACs | fps | verdict |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in found["tries"]:
+        cells = [
+            "" if row[name] is None else f"{scale * row[name]:.{digits}f}{unit}"
+            for name, scale, digits, unit in columns
+        ]
+        lines.append(f"| {' | '.join([row['try'], *cells, row['verdict']])} |")
+    return [*lines, "", "![front](compression-front.png)"]
 
 
 def _table_rows(figures: Figures) -> list[tuple[str, str, str, str]]:
     """Figure, target, measured, whether it holds."""
     taught, alone = figures["pruned60_taught_loss"], figures["pruned60_alone_loss"]
+    taught_long, alone_long = figures["pruned60_long_loss"], figures["pruned60_alone_long_loss"]
     size = figures["pruned40_bytes"]
     peer, speed = figures["peer"], figures["pruned60_speedup"]
     return [
         (
             "1.0 pruned to 60 % of MACs, taught and trained on: accuracy lost, points",
             "<= 1.0",
-            *_judged(figures["pruned60_long_loss"], 1.0),
+            *_judged(taught_long, 1.0),
         ),
-        ("the same in int8", "", _spread(figures["pruned60_long_int8_loss"]), ""),
+        (
+            "1.0 pruned to 60 % without a teacher, trained on as long: accuracy lost, points",
+            "more than taught",
+            _spread(alone_long),
+            _helps(taught_long, alone_long),
+        ),
+        ("the taught one in int8", "", _spread(figures["pruned60_long_int8_loss"]), ""),
         ("its int8 fps, times the unpruned int8", ">= 1.3x", _times(speed), _least(speed and speed["value"], 1.3)),
         (
             "the unpruned student, trained on as well: accuracy lost, points",
@@ -114,9 +148,9 @@ def _table_rows(figures: Figures) -> list[tuple[str, str, str, str]]:
         ("pruned to 60 %, taught, not trained on: accuracy lost, points", "", _spread(taught), ""),
         (
             "pruned to 60 % without a teacher, not trained on: accuracy lost, points",
-            "more than taught",
+            "",
             _spread(alone),
-            _helps(taught, alone),
+            "",
         ),
         (
             "1.0 pruned to 40 % of MACs, taught and trained on, int8: accuracy lost, points",

@@ -41,14 +41,16 @@ prune() { # FROM RUN OPTIONS...: a pruned student; the same command goes on wher
   finished "$run" || edgeface prune "$from" --data "$data" --out "$run" "$@"
 }
 
-longer() { # FROM RUN EPOCHS SEED: trains a pruned student on, as people51-taught.sh did the student
-  finished "$2" && return
-  if [ -e "$2/checkpoints/checkpoint" ]; then
-    edgeface train student "$data" --out "$2" --resume
+longer() { # FROM RUN EPOCHS OPTIONS...: trains a pruned student on, as people51-taught.sh did the student
+  local from=$1 run=$2 epochs=$3
+  shift 3
+  finished "$run" && return
+  if [ -e "$run/checkpoints/checkpoint" ]; then
+    edgeface train student "$data" --out "$run" --resume
   else
-    rm -rf "$2"
-    edgeface train student "$data" --out "$2" --recipe longer --init "$1" --teacher "$teacher" --seed "$4" \
-      --precision bf16 --set stage1.epochs="$3"
+    rm -rf "$run"
+    edgeface train student "$data" --out "$run" --recipe longer --init "$from" --precision bf16 \
+      --set stage1.epochs="$epochs" "$@"
   fi
 }
 
@@ -80,13 +82,15 @@ for seed in $seeds; do
   quantize "student-qat-taught-s$seed" "$student" qat --seed "$seed" $qat --teacher "$teacher"
   prune "$student" "$work/pruned60-alone-s$seed" --keep-macs 0.6 --seed "$seed"
   quantize "pruned60-alone-int8-s$seed" "$work/pruned60-alone-s$seed" int8
+  longer "$work/pruned60-alone-s$seed" "$work/pruned60-alone-long-s$seed" 60 --seed "$seed"
+  quantize "pruned60-alone-long-int8-s$seed" "$work/pruned60-alone-long-s$seed" int8
   prune "$student" "$work/pruned60-taught-s$seed" --keep-macs 0.6 --seed "$seed" --teacher "$teacher"
   quantize "pruned60-taught-int8-s$seed" "$work/pruned60-taught-s$seed" int8
-  longer "$work/pruned60-taught-s$seed" "$work/pruned60-taught-long-s$seed" 60 "$seed"
+  longer "$work/pruned60-taught-s$seed" "$work/pruned60-taught-long-s$seed" 60 --seed "$seed" --teacher "$teacher"
   quantize "pruned60-taught-long-int8-s$seed" "$work/pruned60-taught-long-s$seed" int8
   prune "$work/pruned60-taught-long-s$seed" "$work/pruned40-taught-s$seed" --keep-macs 0.667 --rounds 1 \
     --seed "$seed" --teacher "$teacher"
-  longer "$work/pruned40-taught-s$seed" "$work/pruned40-taught-long-s$seed" 20 "$seed"
+  longer "$work/pruned40-taught-s$seed" "$work/pruned40-taught-long-s$seed" 20 --seed "$seed" --teacher "$teacher"
   quantize "pruned40-taught-long-int8-s$seed" "$work/pruned40-taught-long-s$seed" int8
 done
 first=${seeds%% *}
@@ -106,7 +110,8 @@ once bench-peer edgeface bench "$work/bundles/peer-mobilefacenet" "$work/bundles
 
 # A budget, the front of all tries, and its bundle
 once budget edgeface compress "$student" --teacher "$teacher" --data "$data" --work "$work/search" \
-  --budget "size<=600KB, drop<=3.0" --keep 1,0.6,0.4 --all --note "$note" --out "$here/people51-1.0-compressed"
+  --budget "size<=600KB, drop<=1.0, fps>=1.5x" --last-epochs 60 --note "$note" --out "$work/bundles/compressed"
+cp "$work/search/front.png" "$here/compression-front.png"
 
 for share in 60 40; do
   rm -rf "$here/people51-pruned$share-taught-int8"

@@ -52,6 +52,7 @@ def test_means_spread_and_verdicts(script, tmp_path):
         "pruned60-taught-long-int8-s1": quantized(0.86, before=0.91),
         "pruned60-taught-int8-s0": quantized(0.86, before=0.87),
         "pruned60-alone-int8-s0": quantized(0.80, before=0.86),
+        "pruned60-alone-long-int8-s0": quantized(0.80, before=0.86),
         "pruned40-taught-long-int8-s0": quantized(0.85, size=650_000),
         "student-qat-taught-s0": quantized(0.89, p1=0.97),
         "student-qat-alone-s0": quantized(0.885),
@@ -61,6 +62,15 @@ def test_means_spread_and_verdicts(script, tmp_path):
         "bench-pruned": {
             "machine": {"cpu": "Some CPU", "features": ["avx2", "avx512_vnni"]},
             "rows": [{"name": "a"}, {"name": "pruned60-x", "ratio": {"value": 1.4, "low": 1.3, "high": 1.5}}]
+        },
+        "budget": {
+            "budget": ["size<=600KB", "drop<=1"], "last_epochs": 60, "chosen": "keep-0.5-int8",
+            "tries": [
+                {"try": "keep-1-int8", "accuracy": None, "drop": None, "size": 9e5, "macs": 4e7, "speedup": 1.0,
+                 "verdict": "not trained: breaks size<=600KB"},
+                {"try": "keep-0.5-int8", "accuracy": 0.88, "drop": 0.5, "size": 5e5, "macs": 2e7, "speedup": 1.5,
+                 "verdict": "fits"},
+            ],
         },
         "bench-peer": {
             "rows": [
@@ -75,9 +85,10 @@ def test_means_spread_and_verdicts(script, tmp_path):
     text = (tmp_path / "compression.md").read_text()
     assert "one thread of Some CPU, with avx512_vnni." in text
     # 90 % before; 89 and 91 % after: 1 and -1 points lost.
-    assert cell(text, "1.0 pruned to 60 %")[2:] == ["0.00 +- 1.41 (2 runs)", "yes"]
+    assert cell(text, "1.0 pruned to 60 % of MACs")[2:] == ["0.00 +- 1.41 (2 runs)", "yes"]
     assert cell(text, "pruned to 60 %, taught")[2:] == ["3.00 (one run)", ""]
-    assert cell(text, "pruned to 60 % without a teacher")[2:] == ["4.00 (one run)", "yes"]
+    assert cell(text, "pruned to 60 % without a teacher")[2:] == ["4.00 (one run)", ""]
+    assert cell(text, "1.0 pruned to 60 % without a teacher, trained on")[2:] == ["4.00 (one run)", "yes"]
     assert cell(text, "its int8 fps")[2:] == ["1.40x (1.30-1.50)", "yes"]
     assert cell(text, "1.0 pruned to 40 %")[2:] == ["5.00 (one run)", "NO"]
     assert cell(text, "its file")[2:] == ["650 (one run)", "NO"]
@@ -86,6 +97,9 @@ def test_means_spread_and_verdicts(script, tmp_path):
     assert cell(text, "1.0 int8 against MobileFaceNet")[2:] == ["5.00x (4.90-5.10)", "yes"]
     assert "90.00 % top-1 in float32 on 100 validation images. Teacher: 2.0-SqNxt-23v5 of 92.00 %." in text
     assert cell(text, "their accuracy after epoch 3 of each")[2] == "90.00 % / 80.00 %"
+    assert '--budget "size<=600KB, drop<=1" --last-epochs 60`: chosen is keep-0.5-int8' in text
+    assert cell(text, "keep-0.5-int8") == ["keep-0.5-int8", "88.00 %", "0.50", "500", "20.0", "1.50x", "fits"]
+    assert cell(text, "keep-1-int8")[1:3] == ["", ""]
     assert cell(text, "quantize --mode int8")[2:] == ["95 (one run)", "NO"]
     assert cell(text, "qat conversion")[2:] == ["50 (one run)", "yes"]
     assert "/somewhere" not in (tmp_path / "compression.json").read_text()
