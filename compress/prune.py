@@ -17,7 +17,7 @@ from edgeface.compress.importance import check_method
 from edgeface.compress.places import data_folder
 from edgeface.compress.preflight import unfit_layers
 from edgeface.compress.sparse import file_sparsity, gzip_bytes, no_faster
-from edgeface.compress.starting import Place, Request, narrow_start, patient, sparse_start
+from edgeface.compress.starting import Place, Request, narrow_start, sparse_start
 from edgeface.compress.teaching import open_teacher
 from edgeface.data.dataset import FaceDataset
 from edgeface.data.layouts import default_face_input, load_dataset
@@ -35,7 +35,7 @@ from edgeface.train.session import Request as TrainRequest
 from edgeface.train.session import load_split, train
 from edgeface.train.start import Start
 
-__all__ = ["Outcome", "Request", "download_report", "patient", "prune"]
+__all__ = ["Outcome", "Request", "download_report", "prune"]
 
 CALIBRATION = 64
 """Training images that set the ranges of the files whose sizes are compared; no size depends on them."""
@@ -118,17 +118,17 @@ def _claim(request: Request, first: Run, dataset: FaceDataset) -> None:
     """Note in `prune.json` what is being done, and refuse a folder in which something else was begun."""
     place = request.out / "prune.json"
     asked = {
-        "weights_sha256": first.info["weights_sha256"],
-        "dataset": dataset.content_hash(),
+        "RUN": first.info["weights_sha256"],
+        "--data": dataset.content_hash(),
         "goal": request.goal.to_dict() if request.goal else request.sparsity.to_dict(),  # type: ignore[union-attr]
-        "importance": request.importance,
-        "rounds": request.rounds,
-        "align": request.align,
-        "seed": request.seed,
-        "device": request.device,
-        "teacher": None if request.teacher is None else open_run(request.teacher).info["weights_sha256"],
-        "recipe": to_toml(request.recipe),
-        "last": None if request.last is None else to_toml(request.last),
+        "--importance": request.importance,
+        "--rounds": request.rounds,
+        "--align": request.align,
+        "--seed": request.seed,
+        "--device": request.device,
+        "--teacher": None if request.teacher is None else open_run(request.teacher).info["weights_sha256"],
+        "--recipe or --set": to_toml(request.recipe),
+        "--last-epochs": None if request.last_recipe is None else to_toml(request.last_recipe),
     }
     if place.is_file() and ((request.out / "rounds").exists() or (request.out / "run.json").exists()):
         try:
@@ -146,13 +146,18 @@ def _claim(request: Request, first: Run, dataset: FaceDataset) -> None:
 
 def _finished(folder: Path) -> bool:
     info = _info(folder)
-    return bool(info and info.get("figures", {}).get("finished"))
+    return bool(info and info["figures"].get("finished"))
 
 
 def _info(folder: Path) -> dict[str, Any] | None:
+    """What a round says of itself, None where it was not begun. Raises RunError where it was and that is damaged."""
+    place = folder / "run.json"
     try:
-        return json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        info = json.loads(place.read_text(encoding="utf-8"))
+        return {**info, "figures": dict(info["figures"])}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        if can_resume(folder):
+            raise RunError(f"{place}: cannot be read ({error!r}); choose another --out") from None
         return None
 
 
@@ -170,7 +175,7 @@ def _round(request: Request, first: Run, source: Run, dataset: FaceDataset, fold
     else:
         start = narrow_start(request, first, source, dataset, folder, place)
     number, rounds = place
-    recipe = request.last if request.last and number == rounds else request.recipe
+    recipe = request.last_recipe if request.last_recipe and number == rounds else request.recipe
     return TrainRequest(
         dataset.root, folder, recipe, request.recipe_name, teacher=request.teacher, seed=request.seed,
         resume=resume, strict=request.strict, quiet=request.quiet, start=start,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,9 @@ from edgeface.compress.sparse import Sparsity, sparsify
 from edgeface.data.dataset import FaceDataset
 from edgeface.models import load_model
 from edgeface.models.summary import multiply_adds, weight_bytes
-from edgeface.recipe import Recipe, load_recipe
+from edgeface.recipe import Recipe
 from edgeface.run import Run
 from edgeface.train.batches import Images
-from edgeface.train.recipes import recipe_path
 from edgeface.train.resuming import SHAPE
 from edgeface.train.session import load_split
 from edgeface.train.start import Start
@@ -34,9 +33,8 @@ Place = tuple[int, int]
 class Request:
     """What the user asked for: `goal` for channels or `sparsity` for single weights, and how to fine-tune.
 
-    `recipe` is that of a round, `last` that of the last one where that is another (see `patient`). `fps` measures
-    bundles side by side (frames a second, None for one that does not fit the device `device`); a goal of speed needs
-    it.
+    `recipe` is that of a round, `last_recipe` that of the last one where that is another. `fps` measures bundles side
+    by side (frames a second, None for one that does not fit the device `device`); a goal of speed needs it.
     """
 
     run: Path
@@ -49,23 +47,13 @@ class Request:
     teacher: Path | None = None
     importance: str = "taylor"
     rounds: int = 4
-    last: Recipe | None = None
+    last_recipe: Recipe | None = None
     align: int = 8
     seed: int = 0
     fps: MeasureFps | None = None
     device: str = "cpu"
     strict: bool = False
     quiet: bool = False
-
-
-def patient(recipe: Recipe, epochs: int) -> Recipe:
-    """The recipe of a last round that gives back what the others took: a round's, but so many epochs, at the rate, with
-    the warm-up and on as many stored teacher views as the recipe 'longer' has."""
-    longer = load_recipe(recipe_path("longer")[0], "student")
-    stage = replace(recipe.stage1, epochs=epochs, learning_rate=longer.stage1.learning_rate)
-    views = max(recipe.distillation.views, longer.distillation.views) if recipe.distillation.views else 0
-    distillation = replace(recipe.distillation, views=views)
-    return replace(recipe, stage1=stage, warmup_steps=longer.warmup_steps, distillation=distillation)
 
 
 def narrow_start(request: Request, first: Run, source: Run, dataset: FaceDataset, folder: Path, place: Place) -> Start:

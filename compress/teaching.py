@@ -35,9 +35,8 @@ def lesson(
     if teacher is None:
         return alone
     taught_by = open_teacher(teacher, run)
-    teacher_model = load_model(taught_by)
-    cache = TeacherCache(taught_by, teacher_model, train, recipe.augmentation, quiet=quiet)
-    head = fitted_head(model, teacher_model, train, run.face_input, alone.stage, recipe.augmentation, cache)
+    cache = TeacherCache(taught_by, load_model(taught_by), train, recipe.augmentation, quiet=quiet)
+    head = fitted_head(model, cache, alone.stage)
     return replace(alone, teacher=cache, head=head)
 
 

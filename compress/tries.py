@@ -13,8 +13,9 @@ from edgeface.compress import calibration
 from edgeface.compress.budget import Budget
 from edgeface.compress.chain_speed import with_speed
 from edgeface.compress.goal import Goal, MeasureFps
+from edgeface.compress.last_round import last_round_recipe
 from edgeface.compress.prune import Request as PruneRequest
-from edgeface.compress.prune import patient, prune
+from edgeface.compress.prune import prune
 from edgeface.compress.qat import Plan
 from edgeface.compress.quantize import Request as QuantizeRequest
 from edgeface.compress.quantize import quantize
@@ -31,9 +32,9 @@ MODES = ("int8", "qat")
 @dataclass(frozen=True)
 class Request:
     """What the user asked for. `work` is the folder of the tries, `keeps` shares of the MACs, the first 1.0; pruning
-    takes `rounds` of `epochs` of fine-tuning, the last of `last_epochs` where given (see `patient`), `plan` is that of
-    training for int8. `everything` tries what is left after the first fit. `fps` measures bundles side by side with
-    `fps_threads`; `threads` run the validation images."""
+    takes `rounds` of `epochs` of fine-tuning, the last of `last_epochs` where given, `plan` is that of training for
+    int8. `everything` tries what is left after the first fit. `fps` measures bundles side by side with `fps_threads`;
+    `threads` run the validation images."""
 
     run: Path
     budget: Budget
@@ -120,12 +121,13 @@ def _pruned(request: Request, keep: float) -> Path:
     """The run pruned to this share of its MACs, finished or gone on with. Ctrl-C stops the search, too."""
     request.say(f"keep-{keep:g}: pruning and fine-tuning")
     base = load_recipe(open_run(request.run).recipe, "student", trains=False)
-    recipe = load_recipe(recipe_path("prune")[0], "student", [f"stage1.epochs={request.epochs}"], base)
-    last = None if request.last_epochs is None else patient(recipe, request.last_epochs)
+    path = recipe_path("prune")[0]
+    recipe = load_recipe(path, "student", [f"stage1.epochs={request.epochs}"], base)
+    last = None if request.last_epochs is None else last_round_recipe(path, request.last_epochs, None, base)
     outcome = prune(
         PruneRequest(
             request.run, request.work / f"keep-{keep:g}", recipe, "prune", Goal("macs", keep), data=request.data,
-            teacher=request.teacher, rounds=request.rounds, last=last, align=request.align, seed=request.seed,
+            teacher=request.teacher, rounds=request.rounds, last_recipe=last, align=request.align, seed=request.seed,
             quiet=request.quiet,
         )
     )  # fmt: skip

@@ -39,7 +39,10 @@ class Checkpoints:
         self.read_from = run / "checkpoints"
         self.place = tf.Variable(json.dumps(asdict(Place())), trainable=False, dtype=tf.string)
         self.checkpoint = tf.train.Checkpoint(learner=learner, place=self.place)
-        self.manager = tf.train.CheckpointManager(self.checkpoint, str(folder), max_to_keep=2)
+        try:
+            self.manager = tf.train.CheckpointManager(self.checkpoint, str(folder), max_to_keep=2)
+        except ValueError as error:  # its list of checkpoints is empty
+            raise _no_checkpoint(run) from error
 
     def save(self, place: Place) -> None:
         """Write a checkpoint. Raises StorageError on a full or read-only disk; the one before stays."""
@@ -51,10 +54,7 @@ class Checkpoints:
         """Go back to the newest checkpoint that can be read. Raises RunError when there is none or none fits."""
         state = tf.train.get_checkpoint_state(str(self.read_from))
         if state is None:
-            raise RunError(
-                f"{self.read_from}: holds no checkpoint to resume from; remove {self.read_from.parent} and start again "
-                "without --resume"
-            )
+            raise _no_checkpoint(self.read_from.parent)
         reasons = []
         for path in reversed(state.all_model_checkpoint_paths):  # from each of them training goes on to the same end
             try:
@@ -64,6 +64,13 @@ class Checkpoints:
                 reasons.append(str(error).splitlines()[0][:120])
         latest = state.model_checkpoint_path
         raise RunError(f"{latest}: is damaged or of another recipe ({reasons[0]}); train the run again")
+
+
+def _no_checkpoint(run: Path) -> RunError:
+    return RunError(
+        f"{run / 'checkpoints'}: holds no checkpoint that can be read; train in another --out, "
+        f"from the best weights so far with --init {run}"
+    )
 
 
 class MetricsLog:

@@ -6,9 +6,8 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from edgeface.face_input import FaceInput
-from edgeface.recipe import Augmentation, Distillation, Stage
-from edgeface.train.batches import Images, view_table
+from edgeface.recipe import Distillation, Stage
+from edgeface.train.batches import view_table
 from edgeface.train.losses import soft_cross_entropy
 from edgeface.train.outputs import make_predictor
 from edgeface.train.teacher_cache import TeacherCache, augmented
@@ -57,37 +56,31 @@ def distillation_losses(
     return {name: weight * loss() for name, (weight, loss) in terms.items() if weight}
 
 
-def fitted_head(
-    model: tf_keras.Model,
-    teacher: tf_keras.Model,
-    train: Images,
-    face_input: FaceInput,
-    stage: Stage,
-    augmentation: Augmentation,
-    views: TeacherCache | None = None,
-) -> DistillationHead:
+def fitted_head(model: tf_keras.Model, views: TeacherCache, stage: Stage, *, stored: bool = True) -> DistillationHead:
     """The two training-only layers, fitted to a trained student so that their errors say something from step 1. The
-    teacher's answers are those stored in `views`, or, without, asked for.
+    teacher's answers for the images of `views` are those stored, or, with `stored` False, asked for.
 
     The projection is the ridge regression from the student's pre-logits to the teacher's on part of the first view of
     the training images; the logits over it are the teacher's own last layer. Random ones, as training from nothing
     starts with, would push a trained network around while they learn.
     """
-    table = view_table(len(train), augmentation, stage, 0, 0)
-    answers = views(stage, 0)[0] if views else None
-    predictor, asked = make_predictor(model), make_predictor(teacher)
-    parts = -(-len(train) // _HEAD_BATCH)
+    table = view_table(len(views.data), views.config, stage, 0, 0)
+    answers = views(stage, 0)[0] if stored else None
+    predictor = make_predictor(model)
+    parts = -(-len(views.data) // _HEAD_BATCH)
     ours, theirs = [], []
     for start in range(min(parts, _HEAD_BATCHES)):
         part = slice(start, None, parts)
-        images = augmented(train, table, stage, face_input, part)
+        images = augmented(views.data, table, stage, views.run.face_input, part)
         ours.append(predictor(images)["embedding"].numpy())
-        theirs.append(np.asarray(asked(images)["embedding"] if answers is None else answers[part], np.float32))
+        theirs.append(
+            np.asarray(views.predictor(images)["embedding"] if answers is None else answers[part], np.float32)
+        )
     kernel, bias = _ridge(np.concatenate(ours), np.concatenate(theirs))
     head = DistillationHead(kernel.shape[1], model.output["logits"].shape[-1])
     head(tf.zeros((1, kernel.shape[0])))
     head.projection.set_weights([kernel, bias])
-    head.logits.set_weights(teacher.get_layer("logits").get_weights())
+    head.logits.set_weights(views.model.get_layer("logits").get_weights())
     return head
 
 

@@ -92,7 +92,8 @@ def train(request: Request) -> Outcome:
     learner, views = _learner(request, strategy, (network, build), teacher, train_images)
     after_step = request.start.begin(learner) if request.start else None
     if request.start and teacher and not request.resume:
-        _fit_head(learner, views, train_images, face_input)
+        asked = views or TeacherCache(teacher, learner.teacher, train_images, request.recipe.augmentation)
+        _fit_head(learner, asked, stored=views is not None)
     restart_averages(learner.averages, learner.model.weights)
 
     def save_info(figures: dict[str, Any], weights_sha256: str) -> None:
@@ -134,14 +135,11 @@ def _learner(
     return learner, views
 
 
-def _fit_head(learner: Learner, views: TeacherCache | None, images: Images, face_input: FaceInput) -> None:
-    """Fit the teacher's lessons, stored or live, to the trained network that the learner begins with."""
-    recipe, teacher = learner.recipe, learner.teacher if views is None else views.model
-    stage = next((stage for stage in recipe.stages if stage.epochs), None)
-    if teacher is None or learner.distillation_head is None or stage is None:
-        return
-    head = fitted_head(learner.model, teacher, images, face_input, stage, recipe.augmentation, views)
-    learner.distillation_head.set_weights(head.get_weights())
+def _fit_head(learner: Learner, views: TeacherCache, *, stored: bool) -> None:
+    """Fit the teacher's lessons to the trained network that the learner begins with, for its first stage."""
+    stages = [stage for stage in learner.recipe.stages if stage.epochs]
+    if learner.distillation_head is not None and stages:
+        learner.distillation_head.set_weights(fitted_head(learner.model, views, stages[0], stored=stored).get_weights())
 
 
 @contextlib.contextmanager
@@ -218,7 +216,8 @@ def _network(request: Request, classes: int, per_epoch: int) -> tuple[str, dict[
             raise UsageError(f"--width {request.width:g}: {network} has one width; leave --width out")
         return network, build
     width = 1.0 if request.width is None else request.width
-    check_width(width)
+    if not request.resume:  # a student that began with a narrow bundle has the width of that
+        check_width(width)
     return network, {**build, "width": width}
 
 

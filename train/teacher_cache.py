@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from dataclasses import asdict
 from pathlib import Path
 
@@ -40,10 +41,20 @@ class TeacherCache:
         if self.loaded is None or self.loaded[0] != folder:
             if not (folder / "logits.npy").is_file():
                 self._make(folder, stage, view)
-            names = ("embedding.npy", "logits.npy")
-            # Mapped, not read: TensorFlow keeps what a finished epoch's generator refers to, and a view has 30 MB here.
-            self.loaded = (folder, tuple(np.load(folder / name, mmap_mode="r") for name in names))  # type: ignore[assignment]
+            try:
+                self.loaded = (folder, self._load(folder))
+            except (ValueError, EOFError):  # cut short; everything here can be made again
+                shutil.rmtree(folder)
+                self._make(folder, stage, view)
+                self.loaded = (folder, self._load(folder))
         return self.loaded[1]  # type: ignore[index]
+
+    def _load(self, folder: Path) -> tuple[np.ndarray, np.ndarray]:
+        # Mapped, not read: TensorFlow keeps what a finished epoch's generator refers to, and a view has 30 MB here.
+        embedding, logits = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("embedding", "logits"))
+        if not len(embedding) == len(logits) == len(self.data):
+            raise ValueError("other images")
+        return embedding, logits
 
     def prepare(self, stages: tuple[Stage, ...], views: int) -> None:
         """Make every view that these stages will use, so that the time is spent (and shown) at the start."""

@@ -24,7 +24,7 @@ def main(work: Path, out: Path) -> None:
     """Write the table and the figures behind it."""
     results = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(work.glob("*.json"))}
     figures = collect(results)
-    write_json(out / "compression.json", {"figures": figures, "results": _public(results)})
+    write_json(out / "compression.json", {"figures": _public(figures), "results": _public(results)})
     write_text(out / "compression.md", render(figures))
 
 
@@ -62,7 +62,7 @@ def collect(results: dict[str, Any]) -> Figures:
             }
             for mode in modes
         },
-        "budget": results.get("budget"),
+        "budget": results.pop("budget", None),
         "peer": _peer(results.get("bench-peer")),
         "peer_epochs": results.get("peer", {}).get("epochs"),
         "seconds_sensitivity": results.get("seconds-sensitivity", {}).get("wall"),
@@ -107,7 +107,7 @@ def _budget_lines(found: Figures) -> list[str]:
         f'`edgeface compress student-1.0 --teacher teacher --budget "{", ".join(found["budget"])}"{last}`: chosen is '
         f"{found['chosen'] or 'none'} (one run; fps against the unpruned int8, both on one thread):",
         "",
-        "| try | top-1 | lost, points | KB | million MACs | fps | verdict |",
+        "| try | top-1 | lost, points | KB | million MACs | fps, times int8 | verdict |",
         "|---|---|---|---|---|---|---|",
     ]
     for row in found["tries"]:

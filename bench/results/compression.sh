@@ -23,7 +23,7 @@ once() { # NAME COMMAND...: what the command prints as JSON becomes WORK/NAME.js
   local name=$1 file=$work/$1.json start=$SECONDS
   shift
   [ -s "$file" ] && return
-  "$@" --json > "$file.part" || [ $? -eq 1 ] # 1: below a gate, which is a result, too
+  "$@" --json > "$file.part" || { [ $? -eq 1 ] && [ -s "$file.part" ]; } # 1: below a gate, which is a result, too
   echo "{\"wall\": $((SECONDS - start))}" > "$work/seconds-$name.json"
   mv "$file.part" "$file"
   table

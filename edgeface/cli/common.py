@@ -22,7 +22,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only the resul
 LastEpochs = Annotated[
     int | None,
     typer.Option(
-        help="Epochs after the last round, in which accuracy comes back, such as 60; by default as many as after any.",
+        help="Epochs of the last round, such as 60, at the rate of recipe longer: accuracy comes back.",
         min=1,
     ),
 ]

@@ -12,6 +12,7 @@ from edgeface.cli.common import Json, LastEpochs, Quiet, Seed, command, note, pr
 if TYPE_CHECKING:
     from edgeface.compress.goal import Goal, MeasureFps
     from edgeface.compress.sparse import Sparsity
+    from edgeface.recipe import Recipe
 
 Set = Annotated[list[str] | None, typer.Option("--set", help="Override a field: --set stage1.epochs=10.")]
 
@@ -58,19 +59,19 @@ def prune(
 
         edgeface prune runs/student-1.0 --pattern 2:4 --set stage1.epochs=10
     """
-    chosen = _chosen(run, recipe, overrides)
+    chosen = _chosen(run, recipe, overrides, last_epochs)
     fps = _fps(device, threads, speedup)
     from edgeface.tensorflow_setup import quiet_tensorflow
 
     quiet_tensorflow()
-    from edgeface.compress.prune import Request, download_report, patient
+    from edgeface.compress.prune import Request, download_report
     from edgeface.compress.prune import prune as shrink
 
     goal, sparsity = _goal(keep_macs, keep_params, speedup), _sparsity(unstructured, pattern)
     place = out or run.resolve().parent / f"{run.resolve().name}-{'sparse' if sparsity else 'pruned'}"
     request = Request(
-        run, place, *chosen, goal=goal, sparsity=sparsity, data=data, teacher=teacher, importance=importance,
-        rounds=rounds, last=last_epochs and patient(chosen[0], last_epochs), align=align, seed=seed, fps=fps,
+        run, place, chosen[0], chosen[1], goal=goal, sparsity=sparsity, data=data, teacher=teacher,
+        importance=importance,        rounds=rounds, last_recipe=chosen[2], align=align, seed=seed, fps=fps,
         device=device, strict=strict, quiet=quiet or as_json,
     )  # fmt: skip
     outcome = shrink(request)
@@ -84,15 +85,20 @@ def prune(
         _print(outcome.run, figures, device)
 
 
-def _chosen(run: Path, recipe: str, overrides: list[str] | None) -> tuple[Any, str]:
-    """The recipe of a round, which leaves to the run's own what it does not say, and its name."""
+def _chosen(
+    run: Path, recipe: str, overrides: list[str] | None, last_epochs: int | None
+) -> tuple[Recipe, str, Recipe | None]:
+    """The recipe of a round, which leaves to the run's own what it does not say; its name; that of the last round, if
+    it is another."""
+    from edgeface.compress.last_round import last_round_recipe
     from edgeface.recipe import load_recipe
     from edgeface.run import open_run
     from edgeface.train.recipes import recipe_path
 
     base = load_recipe(open_run(run).recipe, "student", trains=False)
     path, name = recipe_path(recipe)
-    return load_recipe(path, "student", overrides, base), name
+    last = None if last_epochs is None else last_round_recipe(path, last_epochs, overrides, base)
+    return load_recipe(path, "student", overrides, base), name, last
 
 
 def _fps(device: str, threads: int, speedup: float | None) -> MeasureFps:

@@ -65,6 +65,7 @@ def test_means_spread_and_verdicts(script, tmp_path):
         },
         "budget": {
             "budget": ["size<=600KB", "drop<=1"], "last_epochs": 60, "chosen": "keep-0.5-int8",
+            "bundle": "/somewhere/else",
             "tries": [
                 {"try": "keep-1-int8", "accuracy": None, "drop": None, "size": 9e5, "macs": 4e7, "speedup": 1.0,
                  "verdict": "not trained: breaks size<=600KB"},

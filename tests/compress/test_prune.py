@@ -28,7 +28,8 @@ from edgeface.compress.audit import operators_with_weights
 from edgeface.compress.channels import group_sizes
 from edgeface.compress.export import to_tflite
 from edgeface.compress.goal import Goal, share_for_speed
-from edgeface.compress.prune import Request, patient, prune
+from edgeface.compress.last_round import last_round_recipe
+from edgeface.compress.prune import Request, prune
 from edgeface.compress.qat import Lesson, Plan, fine_tune
 from edgeface.compress.qat_model import fake_quantized
 from edgeface.compress.sparse import Sparsity, file_sparsity, no_faster, parse_pattern
@@ -71,26 +72,48 @@ def test_the_recipe_of_pruning_leaves_the_rest_to_the_run(student_run):
 def test_the_last_round_may_be_longer(student_run, tmp_path, monkeypatch):
     trained = []
 
-    def stop_after_two(request):
+    def train_nothing(request):
+        """Leave the unpruned run as the result of the round; the second round is stopped."""
         trained.append(request)
-        (request.out / "run.json").unlink(missing_ok=True)
         shutil.copytree(student_run, request.out, dirs_exist_ok=True)
         info = json.loads((request.out / "run.json").read_text())
         info["figures"]["finished"] = True
         (request.out / "run.json").write_text(json.dumps(info))
         return SimpleNamespace(stopped=len(trained) == 2)
 
-    monkeypatch.setattr(room, "train", stop_after_two)
+    monkeypatch.setattr(room, "train", train_nothing)
     request = request_for(student_run, tmp_path / "small", sparsity=Sparsity(0.5), rounds=2)
-    request = replace(request, last=patient(request.recipe, 60))
+    request = replace(request, last_recipe=last_recipe(student_run, 60))
     assert prune(request).stopped
     assert [asked.recipe.stage1.epochs for asked in trained] == [1, 60]
-    rates = [(asked.recipe.stage1.learning_rate, asked.recipe.distillation.views) for asked in trained]
-    assert rates == [(7e-4, 2), (1.5e-3, 24)]
-    live = replace(request.recipe, distillation=replace(request.recipe.distillation, views=0))
-    assert patient(live, 60).distillation.views == 0
-    with pytest.raises(RunError, match="was begun with another last"):
-        prune(replace(request, last=None))
+    with pytest.raises(RunError, match="was begun with another --last-epochs"):
+        prune(replace(request, last_recipe=None))
+
+
+def last_recipe(run, epochs, *overrides):
+    base = load_recipe(run / "recipe.toml", "student")
+    return last_round_recipe(recipe_path("prune")[0], epochs, [*SHORT[:1], *overrides], base)
+
+
+def test_the_recipe_of_the_last_round(student_run):
+    recipe = last_recipe(student_run, 60)
+    assert (recipe.stage1.learning_rate, recipe.warmup_steps, recipe.distillation.views) == (1.5e-3, 100, 24)
+    assert recipe.description == "The last round of 'edgeface prune', 60 epochs long."
+    own = last_recipe(student_run, 60, "stage1.learning_rate=1e-4", "warmup_steps=7", "distillation.views=2")
+    assert (own.stage1.learning_rate, own.warmup_steps, own.distillation.views) == (1e-4, 7, 2)
+    assert last_recipe(student_run, 60, "distillation.views=0").distillation.views == 0  # the teacher runs live
+    with pytest.raises(UsageError, match="must train in stage 1 alone"):
+        last_recipe(student_run, 60, "stage2.epochs=1")
+
+
+def test_a_damaged_round_loses_no_weights(pruned, student_run, teacher_run, tmp_path):
+    out = tmp_path / "small"
+    shutil.copytree(pruned.run, out)
+    request = request_for(student_run, out, goal=Goal("macs", 0.6), teacher=teacher_run, rounds=1)
+    (out / "run.json").write_text("{")
+    with pytest.raises(RunError, match=r"run\.json: cannot be read"):
+        prune(request)
+    assert (out / "weights.h5").read_bytes() == (pruned.run / "weights.h5").read_bytes()
 
 
 def test_a_pruned_run_is_an_ordinary_smaller_one(pruned, student_run, splits):
@@ -124,7 +147,7 @@ def test_a_pruned_run_resumes_like_any_other(pruned, faces, teacher_run, student
     assert open_run(pruned.run).build["widths"] == run.build["widths"]
     with pytest.raises(RunError, match="another --network or --width"):
         train(replace(again, network="mobilefacenet", width=None))
-    with pytest.raises(RunError, match="was begun with another importance"):
+    with pytest.raises(RunError, match="was begun with another --importance"):
         prune(request_for(student_run, pruned.run, goal=Goal("macs", 0.6), teacher=teacher_run, rounds=1,
                           importance="bn"))  # fmt: skip
 

@@ -207,7 +207,7 @@ def test_the_teacher_teaches(start, student, lesson, teacher_run):
     teacher = load_model(run)
     cache = TeacherCache(run, teacher, lesson.train, RECIPE.augmentation, quiet=True)
     lesson = replace(lesson, teacher=cache)
-    head = fitted_head(student, teacher, lesson.train, run.face_input, lesson.stage, RECIPE.augmentation, cache)
+    head = fitted_head(student, cache, lesson.stage)
     plan = Plan(epochs=1, frozen_share=0.0)
     rows = fine_tune(start, replace(lesson, head=head), plan, quiet=True)
     assert {"cross_entropy", "teacher_embedding", "teacher_projected", "teacher_labels"} < set(rows[1])
