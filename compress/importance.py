@@ -14,6 +14,8 @@ from edgeface.train.batches import Images, generator_for, to_network
 from edgeface.train.losses import cross_entropy
 
 METHODS = ("taylor", "bn", "magnitude")
+IMPORTANCE = "taylor"
+"""What pruning uses unless it is told otherwise."""
 _BATCH, _BATCHES = 32, 32
 _KEY = 5
 Scores = dict[str, np.ndarray]

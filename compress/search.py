@@ -173,7 +173,7 @@ def _shapes(request: Request) -> list[dict[str, Any]]:
     shapes = measure_shapes(
         run, load_model(run), train, request.keeps,
         calibration=calibration.samples(train.images[chosen], run.face_input),
-        align=request.align, fps=request.fps, say=request.say,
+        align=request.align, fps=request.fps, seed=request.seed, say=request.say,
     )  # fmt: skip
     write_json(place, {"shapes": shapes, "threads": request.fps_threads})
     return shapes

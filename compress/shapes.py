@@ -14,7 +14,7 @@ from edgeface.bundle import write_bundle
 from edgeface.compress.channels import widths_of
 from edgeface.compress.export import to_tflite
 from edgeface.compress.goal import MeasureFps, narrowed
-from edgeface.compress.importance import channel_importance
+from edgeface.compress.importance import IMPORTANCE, channel_importance
 from edgeface.errors import UsageError
 from edgeface.models.summary import multiply_adds
 from edgeface.run import Run
@@ -30,23 +30,26 @@ def measure_shapes(
     calibration: np.ndarray,
     align: int,
     fps: MeasureFps,
+    seed: int,
     say: Any,
 ) -> list[dict[str, Any]]:
     """`keep`, `macs`, `size` (bytes in int8), `fps` and `speedup` (to the first) for each share of MACs to keep.
 
-    The networks are pruned at once, by BatchNorm's scales, and exported in int8 without training; their speed is
-    measured in one run. Pruning in rounds may leave other channels, so these are estimates that tell what is worth
-    training; only the first of `keeps`, which must be 1.0, is the network itself. `problem` is None, or says why a
-    share is out of reach; then the figures are None.
+    The networks are pruned at once, by the measure that pruning in rounds uses, and exported in int8 without training;
+    their speed is measured in one run. Rounds leave somewhat other channels, so these are estimates that tell what is
+    worth training; only the first of `keeps`, which must be 1.0, is the network itself. `problem` is None, or says why
+    a share is out of reach; then the figures are None.
     """
     rows: list[dict[str, Any]] = []
+    say("measuring the importance of every channel")
+    scores = channel_importance(model, widths_of(run), IMPORTANCE, train, run.face_input, seed)
     bundles: list[Path] = []
     with tempfile.TemporaryDirectory() as folder:
         for keep in keeps:
             say(f"exporting the shape of {keep:g} of the MACs")
             row: dict[str, Any] = {"keep": keep, "macs": None, "size": None, "fps": None, "speedup": None}
             try:
-                narrow = model if keep == 1.0 else _narrow(run, model, train, keep, align)
+                narrow = model if keep == 1.0 else narrowed(run, model, run, "macs", keep, scores, align)[0]
                 content = to_tflite(narrow, "int8", calibration=calibration)
                 bundles.append(
                     write_bundle(Path(folder) / f"{keep:g}", content, run.identities, run.face_input, "int8").path
@@ -62,9 +65,3 @@ def measure_shapes(
         row["fps"] = rate
         row["speedup"] = rate / measured[0] if rate and measured[0] else None
     return rows
-
-
-def _narrow(run: Run, model: tf_keras.Model, train: Images, keep: float, align: int) -> tf_keras.Model:
-    """The network with this share of its MACs, untrained. Raises UsageError when it cannot get so narrow."""
-    scores = channel_importance(model, widths_of(run), "bn", train, run.face_input)
-    return narrowed(run, model, run, "macs", keep, scores, align)[0]

@@ -12,7 +12,7 @@ import tf_keras
 from edgeface.compress.chain import FIELDS, run_chain
 from edgeface.compress.channels import widths_of
 from edgeface.compress.goal import Goal, MeasureFps, Network, narrowed, share_for_speed
-from edgeface.compress.importance import channel_importance
+from edgeface.compress.importance import IMPORTANCE, channel_importance
 from edgeface.compress.sparse import Sparsity, sparsify
 from edgeface.data.dataset import FaceDataset
 from edgeface.models import load_model
@@ -45,7 +45,7 @@ class Request:
     sparsity: Sparsity | None = None
     data: Path | None = None
     teacher: Path | None = None
-    importance: str = "taylor"
+    importance: str = IMPORTANCE
     rounds: int = 4
     last_recipe: Recipe | None = None
     align: int = 8

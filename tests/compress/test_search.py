@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -292,6 +293,8 @@ def test_a_search_from_end_to_end(student_run, teacher_run, tmp_path):
     assert bundle.source["budget"] == "fps>=1.1x, drop<=90"
     assert (tmp_path / "work" / "front.png").is_file()
     check_fits(result, request.budget)
+    shape = json.loads((tmp_path / "work" / "shapes.json").read_text())["shapes"][1]
+    assert shape["size"] == pytest.approx(result["tries"][1]["size"], rel=0.05)  # pruned at once or in rounds
     # Again: everything is on disk, nothing is measured or trained, and the choice is the same.
     assert search(request) == result
     assert calls == [2, 2, 4]
