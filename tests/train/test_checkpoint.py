@@ -3,7 +3,7 @@
 import pytest
 from training_jobs import make_job
 
-from edgeface.errors import StorageError
+from edgeface.errors import RunError, StorageError
 from edgeface.train import trainer
 from edgeface.train.checkpoint import Place, read_metrics
 
@@ -25,3 +25,10 @@ def test_a_disk_that_is_full_when_the_weights_are_closed(tmp_path, monkeypatch):
     with pytest.raises(StorageError, match=r"cannot write .*weights\.h5"):
         trainer._keep(job, Place(), 0.5)
     assert list((tmp_path / "run").iterdir()) == []
+
+
+def test_an_empty_list_of_checkpoints_is_named(tmp_path):
+    (tmp_path / "run" / "checkpoints").mkdir(parents=True)
+    (tmp_path / "run" / "checkpoints" / "checkpoint").touch()
+    with pytest.raises(RunError, match=r"holds no checkpoint that can be read.*--init"):
+        trainer.fit(make_job(tmp_path / "run"), resume=True)

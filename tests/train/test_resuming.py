@@ -1,14 +1,17 @@
 """What a resumed run takes from its beginning, so that '--resume' alone goes on with it."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from edgeface.errors import RecipeError, RunError
+from edgeface.errors import RecipeError, RunError, UsageError
 from edgeface.files import text_sha256
+from edgeface.recipe import Recipe
 from edgeface.train.recipes import read_resumed
 from edgeface.train.resuming import begun_with, resumed_info
+from edgeface.train.session import Request, _network
 
 BEGUN = {"network": "squeezenext_23v5", "build": {"width": 2.0}, "teacher": {"run": "/runs/teacher"}, "seed": 3,
          "strategy": "mirrored"}  # fmt: skip
@@ -64,3 +67,10 @@ def test_another_recipe_than_the_run_began_with_is_refused_by_name(tmp_path):
     assert read_resumed(tmp_path, "student", [], "cpu")[1] == "cpu"
     with pytest.raises(RecipeError, match="leave out --recipe demo"):
         read_resumed(tmp_path, "student", [], "demo")
+
+
+def test_a_student_that_began_with_a_narrow_bundle_can_be_resumed():
+    request = Request(Path("faces"), Path("run"), Recipe(), "cpu", width=0.0625, resume=True)
+    assert _network(request, 5, 10)[1]["width"] == 0.0625
+    with pytest.raises(UsageError, match=r"0\.125"):
+        _network(replace(request, resume=False), 5, 10)
