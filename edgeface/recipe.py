@@ -91,6 +91,9 @@ class Recipe:
     head: str = _option("softmax", "'softmax', or 'arcface' for the angular margin of Deng et al. 2019.")
     arcface_margin: float = _option(0.5, "arcface: angle added to the right identity's, radians.")
     arcface_scale: float = _option(64.0, "arcface: factor of the cosines.")
+    arcface_margin_steps: int = _option(
+        5000, "arcface: steps in which the margin grows from 0; with all of it on random weights features collapse."
+    )
     schedule: str = _option("exponential", "'exponential' (x decay_rate every decay_steps) or 'cosine' to 0.")
     decay_rate: float = _option(0.9, "Factor of the exponential schedule.")
     decay_steps: int = _option(10_000, "Steps between two decays of the exponential schedule.")
@@ -261,6 +264,7 @@ def _check(recipe: Recipe, where: str, trains: bool) -> None:
     require(recipe.head in ("softmax", "arcface"), "head must be 'softmax' or 'arcface'")
     require(0 <= recipe.arcface_margin < 1.6, "arcface_margin must lie within 0..1.6 radians")
     require(recipe.arcface_scale > 0, "arcface_scale must be above 0")
+    require(recipe.arcface_margin_steps >= 0, "arcface_margin_steps must be 0 or more")
     require(recipe.schedule in ("exponential", "cosine"), "schedule must be 'exponential' or 'cosine'")
     require(recipe.precision in ("float32", "bf16"), "precision must be 'float32' or 'bf16'")
     require(

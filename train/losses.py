@@ -27,18 +27,24 @@ def cosine_logits(embedding: tf.Tensor, kernel: tf.Tensor, scale: float) -> tf.T
     return scale * tf.matmul(tf.nn.l2_normalize(embedding, axis=1), tf.nn.l2_normalize(kernel, axis=0))
 
 
-def with_angular_margin(logits: tf.Tensor, labels: tf.Tensor, margin: float, scale: float) -> tf.Tensor:
-    """Scaled cosines (batch, classes) with `margin` radians added to the angle of the right class.
+def with_angular_margin(logits: tf.Tensor, labels: tf.Tensor, margin: float | tf.Tensor, scale: float) -> tf.Tensor:
+    """Scaled cosines (batch, classes) with `margin` radians, float32, added to the angle of the right class.
 
     Deng et al. 2019, https://arxiv.org/abs/1801.07698. Where the angle would pass pi, and its cosine rise again,
     margin * sin(margin) is taken off the cosine instead, as the authors' code does.
     """
     # The gradient of the sine is infinite at cosines of 1 and -1: keep just inside.
     cosine = tf.clip_by_value(logits / scale, -1 + 1e-6, 1 - 1e-6)
-    moved = cosine * math.cos(margin) - tf.sqrt(1 - tf.square(cosine)) * math.sin(margin)
-    moved = tf.where(cosine > math.cos(math.pi - margin), moved, cosine - margin * math.sin(margin))
+    moved = cosine * tf.cos(margin) - tf.sqrt(1 - tf.square(cosine)) * tf.sin(margin)
+    moved = tf.where(cosine > tf.cos(math.pi - margin), moved, cosine - margin * tf.sin(margin))
     right = tf.one_hot(labels, tf.shape(logits)[1], on_value=True, off_value=False, dtype=tf.bool)
     return tf.where(right, scale * moved, logits)
+
+
+def growing_margin(margin: float, steps: int, step: tf.Tensor) -> tf.Tensor:
+    """The margin at a step (int32, from 0), float32: it grows from 0 in so many steps, so that features that are still
+    random do not escape it by all becoming one."""
+    return margin * tf.minimum(1.0, tf.cast(step, tf.float32) / steps) if steps else tf.constant(margin)
 
 
 def hard_instance_weights(losses: tf.Tensor) -> tf.Tensor:

@@ -73,11 +73,12 @@ class Learner(tf.Module):
             return {"embedding": batch["teacher_embedding"], "logits": batch["teacher_logits"]}
         return None if self.teacher is None else self.teacher(batch["image"], training=False)
 
-    def losses(self, stage: Stage, batch: Batch, outputs: Batch) -> dict[str, tf.Tensor]:
-        """The stage's weighted losses by name. Their plain sum is what is minimised."""
+    def losses(self, stage: Stage, batch: Batch, outputs: Batch, step: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The stage's weighted losses by name at a step (int32, over all stages). Their sum is what is minimised."""
         embedding, logits, labels = outputs["embedding"], outputs["logits"], batch["label"]
         if self.recipe.head == "arcface":
-            logits = losses.with_angular_margin(logits, labels, self.recipe.arcface_margin, self.recipe.arcface_scale)
+            margin = losses.growing_margin(self.recipe.arcface_margin, self.recipe.arcface_margin_steps, step)
+            logits = losses.with_angular_margin(logits, labels, margin, self.recipe.arcface_scale)
         sample_losses = losses.cross_entropy(logits, labels, self.recipe.label_smoothing)
         if stage.hard_instance_mining:
             sample_losses *= losses.hard_instance_weights(sample_losses)
@@ -113,7 +114,7 @@ def make_step(learner: Learner, stage: Stage, strategy: tf.distribute.Strategy) 
             seeds = tf.random.experimental.stateless_fold_in(seed, replica)
             kept = tf.nn.experimental.stateless_dropout(embedding, recipe.dropout, seeds)
             outputs = {"embedding": embedding, "logits": classify(kept)}
-            terms = learner.losses(stage, batch, outputs)
+            terms = learner.losses(stage, batch, outputs, seed[1])
             total = tf.add_n(list(terms.values()))
             scaled = total / replicas
         weights = learner.weights_to_train

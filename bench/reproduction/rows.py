@@ -41,6 +41,10 @@ _FREE_LENGTH = tuple(f"stage{stage}.{part}=0.0" for stage in range(3) for part i
 _HEADS = {
     "arcface": ("head='arcface'", *_FREE_LENGTH),
     "arcface-gentle": ("head='arcface'", "arcface_margin=0.3", "arcface_scale=32.0", *_FREE_LENGTH),
+    "arcface-at-once": (
+        *("head='arcface'", "arcface_margin=0.3", "arcface_scale=32.0", "arcface_margin_steps=0"),
+        *_FREE_LENGTH,
+    ),
 }
 _DISTILLATION = {
     "taught-soft-labels": ("distillation.embedding=0.0",),

@@ -27,7 +27,9 @@ from edgeface.train.step import Learner, make_step
 import tensorflow as tf  # isort: skip
 import tf_keras  # isort: skip
 
-SWITCHED = replace(RECIPE, average_decay=0.8, head="arcface", arcface_scale=16.0, balanced_batches=True)
+SWITCHED = replace(
+    RECIPE, average_decay=0.8, head="arcface", arcface_scale=16.0, arcface_margin_steps=8, balanced_batches=True
+)
 
 
 @pytest.fixture(scope="module")
@@ -120,6 +122,12 @@ def test_the_margin_is_added_to_the_right_identitys_angle_alone():
     beyond = tf.constant([[scale * math.cos(3.0), 0.0]])
     moved = losses.with_angular_margin(beyond, tf.constant([0]), margin, scale).numpy()
     np.testing.assert_allclose(moved[0, 0], scale * (math.cos(3.0) - 0.5 * math.sin(0.5)), rtol=1e-5)
+
+
+def test_the_margin_grows_to_the_whole():
+    grown = [float(losses.growing_margin(0.5, 100, tf.constant(step))) for step in (0, 50, 100, 1000)]
+    assert grown == pytest.approx([0.0, 0.25, 0.5, 0.5])
+    assert float(losses.growing_margin(0.5, 0, tf.constant(0))) == 0.5
 
 
 def test_the_margin_has_a_finite_gradient_at_the_ends():
