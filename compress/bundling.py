@@ -122,7 +122,8 @@ def _measure(work: Work, model: bytes) -> tuple[dict[str, Any], tuple[Threshold,
     counts = count_all_pairs(embedding, work.validation.labels)
     if not all(counts.pairs):  # one photo a person: nothing to compare
         return figures, ()
-    return figures, thresholds_of(curve_of(counts), f"{_data_name(work)}, people it was trained on")[0]
+    thresholds, _ = thresholds_of(curve_of(counts), f"{_data_name(work)}, people it was trained on")
+    return figures, tuple(replace(entry, detector="none") for entry in thresholds)
 
 
 def _data_name(work: Work) -> str:

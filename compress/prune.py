@@ -37,6 +37,11 @@ from edgeface.train.start import Start
 
 __all__ = ["Outcome", "Request", "download_report", "prune"]
 
+LABELS = {
+    "weights_sha256": "RUN", "dataset": "--data", "goal": "goal", "recipe": "--recipe or --set",
+    "last_epochs": "--last-epochs",
+}  # fmt: skip
+"""What a user calls the entries of `prune.json` that are not named as their options are."""
 CALIBRATION = 64
 """Training images that set the ranges of the files whose sizes are compared; no size depends on them."""
 
@@ -118,24 +123,24 @@ def _claim(request: Request, first: Run, dataset: FaceDataset) -> None:
     """Note in `prune.json` what is being done, and refuse a folder in which something else was begun."""
     place = request.out / "prune.json"
     asked = {
-        "RUN": first.info["weights_sha256"],
-        "--data": dataset.content_hash(),
+        "weights_sha256": first.info["weights_sha256"],
+        "dataset": dataset.content_hash(),
         "goal": request.goal.to_dict() if request.goal else request.sparsity.to_dict(),  # type: ignore[union-attr]
-        "--importance": request.importance,
-        "--rounds": request.rounds,
-        "--align": request.align,
-        "--seed": request.seed,
-        "--device": request.device,
-        "--teacher": None if request.teacher is None else open_run(request.teacher).info["weights_sha256"],
-        "--recipe or --set": to_toml(request.recipe),
-        "--last-epochs": None if request.last_recipe is None else to_toml(request.last_recipe),
+        "importance": request.importance,
+        "rounds": request.rounds,
+        "align": request.align,
+        "seed": request.seed,
+        "device": request.device,
+        "teacher": None if request.teacher is None else open_run(request.teacher).info["weights_sha256"],
+        "recipe": to_toml(request.recipe),
+        "last_epochs": None if request.last_recipe is None else to_toml(request.last_recipe),
     }
     if place.is_file() and ((request.out / "rounds").exists() or (request.out / "run.json").exists()):
         try:
             begun = dict(json.loads(place.read_text(encoding="utf-8"))["asked"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise RunError(f"{place}: cannot be read ({error!r}); choose another --out") from None
-        changed = [name for name in asked if begun.get(name) != asked[name]]
+        changed = [LABELS.get(name, f"--{name}") for name in asked if begun.get(name) != asked[name]]
         if changed:
             raise RunError(f"{request.out}: was begun with another {', '.join(changed)}; choose another --out")
     elif not place.is_file() and request.out.exists() and (not request.out.is_dir() or any(request.out.iterdir())):

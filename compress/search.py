@@ -29,6 +29,8 @@ FORMAT, VERSION = "edgeface-compress", 1
 HOPE = 3.0
 """Points of accuracy that a pruned network may lose over the budget's drop; beyond, neither training for int8 nor
 harder pruning is tried. The run as it is may lose more: training for int8 is there to mend that."""
+LABELS = {"weights": "RUN", "last_epochs": "--last-epochs", "plan": "--qat-epochs", "calibration": "calibration"}
+"""What a user calls the entries of `settings.json` that are not named as their options are."""
 ACCURACY = ("accuracy", "drop")
 """Limits that more training may meet."""
 SLACK = 0.05
@@ -141,17 +143,17 @@ def _claim(request: Request) -> None:
     teacher = None if request.teacher is None else open_run(request.teacher).info["weights_sha256"]
     # Not the budget: other limits may use the same tries.
     settings = {
-        "RUN": run.info["weights_sha256"], "--data": dataset.content_hash(), "--teacher": teacher,
-        "--epochs": request.epochs, "--rounds": request.rounds, "--last-epochs": request.last_epochs,
-        "plan of --qat-epochs": asdict(request.plan), "calibration": request.calibration, "--align": request.align,
-        "--seed": request.seed, "--device": request.device,
+        "weights": run.info["weights_sha256"], "data": dataset.content_hash(), "teacher": teacher,
+        "epochs": request.epochs, "rounds": request.rounds, "last_epochs": request.last_epochs,
+        "plan": asdict(request.plan), "calibration": request.calibration, "align": request.align,
+        "seed": request.seed, "device": request.device,
     }  # fmt: skip
     place = request.work / "settings.json"
     if not place.exists():
         write_json(place, settings)
         return
     known = read_json(place)
-    changed = sorted(key for key in settings if known.get(key) != settings[key])
+    changed = sorted(LABELS.get(key, f"--{key}") for key in settings if known.get(key) != settings[key])
     if changed:
         raise UsageError(
             f"{request.work}: holds tries with another {', '.join(changed)}; give another folder with --work, or "

@@ -143,6 +143,7 @@ def open_bundle(folder: str | Path, trust: str | Path | None = None) -> Bundle:
     Raises BundleError, in one line, when it is missing, cut short, edited, of another version or not trusted.
     """
     folder = Path(folder)
+    _refuse_run(folder)
     manifest = read_manifest(folder)
     key = Path(trust) if trust is not None else pinned_key()
     if key is not None:
@@ -206,10 +207,17 @@ def _write(folder: Path, manifest: dict[str, Any], contents: dict[str, bytes]) -
         (temporary / MANIFEST_FILE).write_text(render(manifest), encoding="utf-8")
 
 
+def _refuse_run(folder: Path) -> None:
+    """Raise BundleError for the folder of a training run."""
+    if (folder / "run.json").is_file() and not is_bundle(folder):
+        raise BundleError(f"{folder}: is a training run; make a bundle of it with: edgeface quantize {folder}")
+
+
 def refuse_other_files(folder: Path) -> None:
     """Raise UsageError unless a folder is a bundle with nothing else in it, empty, or not there: it is replaced."""
     if not os.path.lexists(folder):
         return
+    _refuse_run(folder)
     with storage_errors(folder):
         names = set(os.listdir(folder)) if folder.is_dir() else set()
     others = sorted(names - {MODEL_FILE, LABELS_FILE, CARD_FILE, SELF_TEST_FILE, MANIFEST_FILE, SIGNATURE_FILE})

@@ -54,8 +54,11 @@ class GalleryFile:
     """An open gallery database. `connection` is in autocommit mode; change rows only inside `writing`."""
 
     def __init__(self, path: Path) -> None:
+        if path.is_dir():
+            raise GalleryError(f"{path}: is a folder; a gallery is a file, such as door.gallery")
         if not path.is_file():
-            raise GalleryError(f"{path}: no such gallery; make one with: edgeface enroll {path} --name NAME PHOTO...")
+            make = f"edgeface enroll {path} --bundle BUNDLE --name NAME PHOTO..."
+            raise GalleryError(f"{path}: no such gallery; make one with: {make}")
         self.path = path
         with self.errors():
             unwritable = is_read_only(path)

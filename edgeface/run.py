@@ -50,6 +50,11 @@ def open_run(path: Path) -> Run:
     """
     if not path.is_dir():
         raise RunError(f"{path}: no such run; train one with 'edgeface train'")
+    if (path / "bundle.json").is_file() and not (path / "run.json").exists():
+        raise RunError(
+            f"{path}: is a bundle; make a run of it with: edgeface train student DATA --init {path} --out RUN "
+            "--set stage0.epochs=0 --set stage1.epochs=0"
+        )
     info = _read_info(path / "run.json")
     try:
         run = Run(

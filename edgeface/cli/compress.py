@@ -26,7 +26,7 @@ def compress(
     out: Annotated[Path | None, typer.Option(help="The bundle; by default bundles/RUN-compressed.")] = None,
     work: Annotated[Path | None, typer.Option(help="Folder of the tries; by default RUN-compress beside RUN.")] = None,
     device: Annotated[str, typer.Option(help="Where fps counts; cpu is this machine. See 'edgeface bench'.")] = "cpu",
-    keep: Annotated[str, typer.Option(help="Shares of the MACs to try.")] = "1,0.8,0.6,0.4,0.25",
+    keep: Annotated[str, typer.Option(help="Shares of the MACs to try, falling from 1.")] = "1,0.8,0.6,0.4,0.25",
     modes: Annotated[str, typer.Option(help="int8, or int8,qat.")] = "int8,qat",
     rounds: Annotated[int, typer.Option(help="Rounds of pruning and fine-tuning.")] = 4,
     epochs: Annotated[int, typer.Option(help="Epochs of fine-tuning in a round.")] = 6,

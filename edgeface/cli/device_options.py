@@ -127,7 +127,7 @@ def threshold_in_force(
     return measured.threshold, "; ".join([f"threshold {measured.line()}", *doubts])
 
 
-def compared_with(gallery: Gallery, average: bool, *, rated: bool) -> str:
+def compared_with(gallery: Gallery, average: bool, detector: str, *, rated: bool) -> str:
     """The templates that a face is compared with and, where the threshold is `rated`, what their number makes of it.
 
     The rate is of one comparison, and a stranger may match any template. Raises UsageError when there is none.
@@ -138,4 +138,7 @@ def compared_with(gallery: Gallery, average: bool, *, rated: bool) -> str:
         raise UsageError(f"{path}: is empty; enrol somebody with: edgeface enroll {path} --name NAME PHOTO...")
     kind = "averaged template" if average else "template"
     text = f"{count} {kind}{'s' * (count != 1)} of {people} {'person' if people == 1 else 'people'} in {path}"
+    enrolled = gallery.info.detector
+    if enrolled not in ("", detector):
+        text += f", enrolled with --detector {enrolled}, not {detector}, which makes faces less alike"
     return text + (f": up to about {count} times that FMR for a stranger" if rated and count > 1 else "")

@@ -80,7 +80,7 @@ def identify(
         chosen = gallery_bundle(opened, bundle)
         limit, line = threshold_in_force(chosen, fmr, threshold, detector, flip=opened.info.flip, average=average)
         reader = open_reader(chosen, detector, detector_model, quality, threads, runtime, opened.info.flip)
-        note(f"{line}; {compared_with(opened, average, rated=threshold is None)}", quiet=quiet)
+        note(f"{line}; {compared_with(opened, average, detector, rated=threshold is None)}", quiet=quiet)
         look = partial(
             identify_faces,
             reader,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -72,8 +73,11 @@ def quantize(
 
         edgeface quantize runs/student-1.0 --mode qat --self-distill --float-layers last --save-run runs/student-qat
     """
+    from edgeface.errors import UsageError
     from edgeface.tensorflow_setup import quiet_tensorflow
 
+    if max_drop is not None and not math.isfinite(max_drop):
+        raise UsageError(f"--max-drop {max_drop:g}: give points of accuracy, such as 0.5")
     quiet_tensorflow()
     from edgeface.cli.measuring import fps_on
     from edgeface.compress.qat import Plan

@@ -92,7 +92,9 @@ def student(
         str | None,
         typer.Option(help="squeezenext_23v5, mobilefacenet or mobilefacenet_prelu. Default: squeezenext_23v5."),
     ] = None,
-    width: Annotated[float | None, typer.Option(help="Width of SqueezeNext-23v5: 1.0 or 2.0. Default: 1.0.")] = None,
+    width: Annotated[
+        float | None, typer.Option(help="Width of SqueezeNext-23v5, 0.125 to 8; published: 1.0, 2.0. Default: 1.0.")
+    ] = None,
     teacher: Annotated[
         Path | None, typer.Option(help="A trained teacher's run; the student learns from it too.")
     ] = None,
@@ -124,6 +126,8 @@ def student(
 
         edgeface train student photos/ --init phone-int8 --out runs/more
     """
+    if recipe == "longer" and teacher is None and not resume:
+        note("warning: the recipe longer is made for a teacher; give one with --teacher")
     if init and (width is not None or network is not None):
         raise UsageError("--init: the network is that of the run or bundle; leave out --width and --network")
     name = f"student-{float(width or 1)}" if network in (None, "squeezenext_23v5") else network

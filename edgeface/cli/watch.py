@@ -85,7 +85,7 @@ def watch(
         chosen = gallery_bundle(opened, bundle)
         limit, line = threshold_in_force(chosen, fmr, threshold, detector, flip=opened.info.flip, average=average)
         reader = open_reader(chosen, detector, detector_model, quality, threads, runtime, opened.info.flip)
-        note(f"{line}; {compared_with(opened, average, rated=threshold is None)}", quiet=quiet)
+        note(f"{line}; {compared_with(opened, average, detector, rated=threshold is None)}", quiet=quiet)
         looked = last = 0
         with (
             contextlib.closing(watch_faces(reader, opened, camera, limit, max_fps=max_fps, average=average)) as stream,

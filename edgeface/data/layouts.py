@@ -264,7 +264,8 @@ def _check_identities(dataset: FaceDataset, found: _Found) -> None:
     if single:
         first = dataset.identities[single[0]]
         found.warning(
-            "one image", f"{dataset.root}: {_count(single, 'identity')} with a single photo to learn from: {first}"
+            "one image",
+            f"{dataset.root}: {_count(single, 'identity')} with a single photo to learn from; first: {first}",
         )
 
 

@@ -304,7 +304,7 @@ def test_a_search_from_end_to_end(student_run, teacher_run, tmp_path):
         (row["accuracy"], row["size"]) for row in result["tries"]
     ]
     assert fresh["chosen"] == result["chosen"]
-    with pytest.raises(UsageError, match=r"holds tries with another seed; give another folder with --work"):
+    with pytest.raises(UsageError, match=r"holds tries with another --seed; give another folder with --work"):
         search(replace(request, seed=1))
     greedy = replace(request, budget=parse_budget("fps>=9x, drop<=90"), out=tmp_path / "none")
     nothing = search(greedy)

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgeface.bundle import open_bundle
-from edgeface.errors import BundleError
+from edgeface.bundle import open_bundle, refuse_other_files
+from edgeface.errors import BundleError, RunError
+from edgeface.run import open_run
 
 Refused = Callable[[Path], str]
 
@@ -138,3 +139,13 @@ def test_manifest_that_does_not_fit_the_model(bundle: Path, refused: Refused) ->
     manifest["tensors"]["classify"]["input"]["scale"] = 0.5
     write_manifest(bundle, manifest)
     assert "not those of bundle.json" in refused(bundle)
+
+
+def test_a_run_is_no_bundle_and_a_bundle_is_no_run(tiny_run: Path, bundle: Path) -> None:
+    before = sorted(path.name for path in tiny_run.iterdir())
+    for use in (open_bundle, refuse_other_files):
+        with pytest.raises(BundleError, match=r"is a training run; make a bundle of it with: edgeface quantize"):
+            use(tiny_run)
+    assert sorted(path.name for path in tiny_run.iterdir()) == before
+    with pytest.raises(RunError, match=r"is a bundle; make a run of it with: edgeface train student DATA --init"):
+        open_run(bundle)

@@ -83,6 +83,7 @@ def test_what_cannot_be_done_is_said_in_a_line(place: Path, gallery: Path, tmp_p
         (("enroll", gallery, place / "ann.png", "--name", "eve", "--keep-photos"), "chosen when a gallery is made"),
         (("enroll", new, place / "wall.png", "--name", "ann", "--bundle", place / "bundle"), "no face found"),
         (("identify", new, place / "ann.png"), "no such gallery"),
+        (("identify", place, place / "ann.png"), "is a folder; a gallery is a file"),
         (("identify", gallery, place / "wall.png"), "no face found"),
         (("identify", gallery, place / "ann.png", "--fmr", "1e-5"), "calibrate"),
         (("identify", gallery, place / "ann.png", "--detector", "magic"), "unknown detector"),

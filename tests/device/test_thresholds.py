@@ -99,12 +99,22 @@ def test_the_rate_is_of_one_comparison_and_the_line_counts_them(bundle: Path, tm
     opened = open_bundle(bundle)
     with create_gallery(tmp_path / "door.gallery", opened) as gallery:
         with pytest.raises(UsageError, match="is empty; enrol somebody"):
-            compared_with(gallery, False, rated=True)
+            compared_with(gallery, False, "cascade", rated=True)
         gallery.enroll("ann", np.eye(3, opened.embedding_size, dtype=np.float32), ["a", "b", "c"])
         several = f"3 templates of 1 person in {gallery.path}"
-        assert compared_with(gallery, False, rated=True) == f"{several}: up to about 3 times that FMR for a stranger"
-        assert compared_with(gallery, False, rated=False) == several
-        assert compared_with(gallery, True, rated=True) == f"1 averaged template of 1 person in {gallery.path}"
+        assert (
+            compared_with(gallery, False, "cascade", rated=True)
+            == f"{several}: up to about 3 times that FMR for a stranger"
+        )
+        assert compared_with(gallery, False, "cascade", rated=False) == several
+        assert (
+            compared_with(gallery, True, "cascade", rated=True) == f"1 averaged template of 1 person in {gallery.path}"
+        )
+    with create_gallery(tmp_path / "cropped.gallery", opened, detector="none") as gallery:
+        gallery.enroll("ann", np.eye(1, opened.embedding_size, dtype=np.float32), ["a"])
+        line = compared_with(gallery, False, "cascade", rated=True)
+        assert line.endswith(", enrolled with --detector none, not cascade, which makes faces less alike")
+        assert "enrolled" not in compared_with(gallery, False, "none", rated=True)
     store_thresholds(bundle, [THOUSANDTH])
     (tmp_path / "photos").mkdir()
     cv2.imwrite(str(tmp_path / "photos" / "wall.png"), np.full((200, 200, 3), 90, np.uint8))
