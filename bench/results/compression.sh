@@ -115,6 +115,7 @@ cp "$work/search/front.png" "$here/compression-front.png"
 
 for share in 60 40; do
   rm -rf "$here/people51-pruned$share-taught-int8"
-  cp -r "$work/bundles/pruned$share-taught-long-int8-s$first" "$here/people51-pruned$share-taught-int8"
+  edgeface quantize "$work/pruned$share-taught-long-s$first" --mode int8 --data "$data" --note "$note" \
+    --out "$here/people51-pruned$share-taught-int8"
 done
 table
