@@ -209,7 +209,7 @@ def _write(folder: Path, manifest: dict[str, Any], contents: dict[str, bytes]) -
 
 def _refuse_run(folder: Path) -> None:
     """Raise BundleError for the folder of a training run."""
-    if (folder / "run.json").is_file() and not is_bundle(folder):
+    if os.path.isfile(folder / "run.json") and not is_bundle(folder):
         raise BundleError(f"{folder}: is a training run; make a bundle of it with: edgeface quantize {folder}")
 
 
