@@ -63,7 +63,7 @@ def draw(tries: Sequence[dict[str, Any]], chosen: str | None, path: Path, device
             axes.annotate(row["try"], place, fontsize=7, xytext=(4, 4), textcoords="offset points")
             if row["try"] == chosen:
                 axes.plot(*place, "o", markersize=14, markerfacecolor="none", markeredgecolor="tab:red")
-        axes.margins(x=0.2, y=0.1)  # room for the names
+        axes.margins(x=0.3, y=0.1)  # room for the names
         axes.set_xlabel(label)
         axes.set_ylabel("top-1, %")
         axes.grid(alpha=0.3)

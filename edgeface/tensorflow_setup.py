@@ -24,9 +24,11 @@ def quiet_tensorflow() -> None:
     os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
     with silenced_stderr(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        import tensorflow  # noqa: F401
+        import tensorflow
         import tf_keras
 
+    if os.environ["TF_CPP_MIN_LOG_LEVEL"] == "3":
+        tensorflow.get_logger().setLevel("ERROR")  # it warns of every network that is compiled after some others
     tf_keras.utils.disable_interactive_logging()
 
 

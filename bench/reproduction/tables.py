@@ -257,7 +257,8 @@ def _estimate(row: dict[str, Any] | None) -> str:
         return row["reason"] or UNKNOWN
     low, high = row["fps_band"]
     mark = {"calibrated-estimate": " c", "compiler-estimate": " v"}.get(row["kind"], "")
-    return f"{row['fps']:.3g} ({low:.3g}-{high:.3g}){mark}"
+    fps, low, high = (f"{rate:,.0f}" if rate >= 100 else f"{rate:.3g}" for rate in (row["fps"], low, high))
+    return f"{fps} ({low}-{high}){mark}"
 
 
 def _counts(table: dict[str, Any]) -> str:

@@ -110,7 +110,7 @@ once bench-peer edgeface bench "$work/bundles/peer-mobilefacenet" "$work/bundles
 
 # A budget, the front of all tries, and its bundle
 once budget edgeface compress "$student" --teacher "$teacher" --data "$data" --work "$work/search" \
-  --budget "size<=600KB, drop<=1.0, fps>=1.5x" --last-epochs 60 --note "$note" --out "$work/bundles/compressed"
+  --budget "size<=600KB, drop<=1.0, fps>=1.5x" --last-epochs 60 --note "$note" --out "$here/people51-1.0-compressed"
 cp "$work/search/front.png" "$here/compression-front.png"
 
 for share in 60 40; do

@@ -42,7 +42,8 @@ def index_templates(
         if not len(exact):
             raise UsageError(f"{gallery}: is empty; there is nothing to index")
         if len(exact) <= WORTH_IT:
-            note(f"{gallery}: {len(exact)} templates; up to {WORTH_IT:,} exact search does as well, without an index")
+            count = f"{len(exact)} template{'s' * (len(exact) != 1)}"
+            note(f"{gallery}: {count}; up to {WORTH_IT:,} exact search does as well, without an index")
         nearly = build_index(opened)
         path = save_index(opened, nearly)
         rng = np.random.default_rng(0)
@@ -53,7 +54,8 @@ def index_templates(
         print_json({"index": str(path), "templates": len(exact), "bytes": path.stat().st_size, **asdict(recall)})
         return
     typer.echo(
-        f"{path}: recall@1 {100 * recall.at_1:.1f} %, recall@{recall.k} {100 * recall.at_k:.1f} % of exact search, "
+        f"{path}: finds exact search's nearest in {100 * recall.at_1:.1f} %, "
+        f"of its {recall.k} nearest {100 * recall.at_k:.1f} %, "
         f"{recall.queries} searches, {recall.approximate_ms:.3f} ms against {recall.exact_ms:.3f} ms"
     )
 

@@ -251,3 +251,9 @@ def test_a_run_begun_with_anothers_weights_needs_a_name(faces, tmp_path):
 
 def test_a_seed_that_numpy_refuses_is_a_usage_error(faces):
     assert run("train", "student", faces, "--seed", 2**31).exit_code == 2
+
+
+def test_the_recipe_longer_asks_for_a_teacher(tmp_path):
+    result = run("train", "student", tmp_path / "none", "--recipe", "longer")
+    assert result.exit_code == 2
+    assert "warning: the recipe longer is made for a teacher" in result.stderr

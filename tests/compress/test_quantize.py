@@ -172,6 +172,12 @@ def test_refuses_a_teacher_of_other_people_before_anything_is_evaluated(
         quantize(Request(student_run, "qat", teacher=other, out=tmp_path / "out", calibration=64, plan=SHORT))
 
 
+def test_a_gate_that_is_no_number_is_refused_before_the_work(tmp_path):
+    result = CliRunner().invoke(app, ["quantize", str(tmp_path / "run"), "--max-drop", "nan"])
+    assert result.exit_code == 2
+    assert "--max-drop nan: give points of accuracy" in result.stderr
+
+
 def test_command_prints_json_obeys_the_gate_and_warns_of_other_data_than_the_run_saw(student_run, faces, tmp_path):
     out, other = tmp_path / "f16", tmp_path / "faces"
     shutil.copytree(faces, other)
