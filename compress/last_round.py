@@ -24,5 +24,5 @@ def last_round_recipe(path: Path, epochs: int, overrides: list[str] | None, base
     if one.distillation.views:
         patience.append(f"distillation.views={max(one.distillation.views, longer.distillation.views)}")
     asked = [*patience, *(overrides or []), f"stage1.epochs={epochs}"]
-    description = f"The last round of 'edgeface prune', {epochs} epochs long."
+    description = f"The last round of 'edgeface prune', {epochs} epoch{'s' * (epochs != 1)} long."
     return replace(load_recipe(path, "student", asked, base), description=description)

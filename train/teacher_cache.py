@@ -43,7 +43,7 @@ class TeacherCache:
                 self._make(folder, stage, view)
             try:
                 self.loaded = (folder, self._load(folder))
-            except (ValueError, EOFError):  # cut short; everything here can be made again
+            except (ValueError, EOFError, FileNotFoundError):  # cut short; everything here can be made again
                 shutil.rmtree(folder)
                 self._make(folder, stage, view)
                 self.loaded = (folder, self._load(folder))

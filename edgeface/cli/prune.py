@@ -71,7 +71,7 @@ def prune(
     place = out or run.resolve().parent / f"{run.resolve().name}-{'sparse' if sparsity else 'pruned'}"
     request = Request(
         run, place, chosen[0], chosen[1], goal=goal, sparsity=sparsity, data=data, teacher=teacher,
-        importance=importance,        rounds=rounds, last_recipe=chosen[2], align=align, seed=seed, fps=fps,
+        importance=importance, rounds=rounds, last_recipe=chosen[2], align=align, seed=seed, fps=fps,
         device=device, strict=strict, quiet=quiet or as_json,
     )  # fmt: skip
     outcome = shrink(request)

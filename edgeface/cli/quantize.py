@@ -73,11 +73,9 @@ def quantize(
 
         edgeface quantize runs/student-1.0 --mode qat --self-distill --float-layers last --save-run runs/student-qat
     """
-    from edgeface.errors import UsageError
     from edgeface.tensorflow_setup import quiet_tensorflow
 
-    if max_drop is not None and not math.isfinite(max_drop):
-        raise UsageError(f"--max-drop {max_drop:g}: give points of accuracy, such as 0.5")
+    _check_gate(max_drop)
     quiet_tensorflow()
     from edgeface.cli.measuring import fps_on
     from edgeface.compress.qat import Plan
@@ -96,6 +94,14 @@ def quantize(
         _print(outcome)
     _warn(outcome)
     check_gate(outcome, max_drop)
+
+
+def _check_gate(max_drop: float | None) -> None:
+    """Refuse, before the work, a gate that nothing could pass or fail."""
+    from edgeface.errors import UsageError
+
+    if max_drop is not None and not math.isfinite(max_drop):
+        raise UsageError(f"--max-drop {max_drop:g}: give points of accuracy, such as 0.5")
 
 
 def _with_audit(request: Request, sensitivity: Path | None) -> Request:

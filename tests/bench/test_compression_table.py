@@ -34,6 +34,45 @@ def cell(text: str, title: str) -> list[str]:
     return [part.strip() for part in line.strip("|").split("|")]
 
 
+RESULTS = {
+    "student-int8-s0": quantized(0.88),
+    "teacher": {"network": "squeezenext_23v5", "build": {"width": 2.0}, "figures": {"val_accuracy": 0.92}},
+    "peer": {"epochs": 3},
+    "pruned60-taught-long-int8-s0": quantized(0.88, before=0.89),
+    "pruned60-taught-long-int8-s1": quantized(0.86, before=0.91),
+    "pruned60-taught-int8-s0": quantized(0.86, before=0.87),
+    "pruned60-alone-int8-s0": quantized(0.80, before=0.86),
+    "pruned60-alone-long-int8-s0": quantized(0.80, before=0.86),
+    "pruned40-taught-long-int8-s0": quantized(0.85, size=650_000),
+    "student-qat-taught-s0": quantized(0.89, p1=0.97),
+    "student-qat-alone-s0": quantized(0.885),
+    "timed-int8": quantized(0.9),
+    "seconds-timed-int8": {"wall": 95},
+    "timed-qat": quantized(0.9),
+    "bench-pruned": {
+        "machine": {"cpu": "Some CPU", "features": ["avx2", "avx512_vnni"]},
+        "rows": [{"name": "a"}, {"name": "pruned60-x", "ratio": {"value": 1.4, "low": 1.3, "high": 1.5}}]
+    },
+    "budget": {
+        "budget": ["size<=600KB", "drop<=1"], "last_epochs": 60, "chosen": "keep-0.5-int8",
+        "bundle": "/somewhere/else",
+        "tries": [
+            {"try": "keep-1-int8", "accuracy": None, "drop": None, "size": 9e5, "macs": 4e7, "speedup": 1.0,
+             "verdict": "not trained: breaks size<=600KB"},
+            {"try": "keep-0.5-int8", "accuracy": 0.88, "drop": 0.5, "size": 5e5, "macs": 2e7, "speedup": 1.5,
+             "verdict": "fits"},
+        ],
+    },
+    "bench-peer": {
+        "rows": [
+            {"name": "mobile", "accuracy": {"top1": 0.8}, "ratio": None},
+            {"name": "own", "accuracy": {"top1": 0.9}, "ratio": {"value": 5.0, "low": 4.9, "high": 5.1}},
+        ]
+    },
+}  # fmt: skip
+"""What the commands print, cut to what the table reads."""
+
+
 def test_empty(script, tmp_path):
     script.main(tmp_path, tmp_path)
     text = (tmp_path / "compression.md").read_text()
@@ -44,43 +83,7 @@ def test_empty(script, tmp_path):
 def test_means_spread_and_verdicts(script, tmp_path):
     work = tmp_path / "work"
     work.mkdir()
-    results = {
-        "student-int8-s0": quantized(0.88),
-        "teacher": {"network": "squeezenext_23v5", "build": {"width": 2.0}, "figures": {"val_accuracy": 0.92}},
-        "peer": {"epochs": 3},
-        "pruned60-taught-long-int8-s0": quantized(0.88, before=0.89),
-        "pruned60-taught-long-int8-s1": quantized(0.86, before=0.91),
-        "pruned60-taught-int8-s0": quantized(0.86, before=0.87),
-        "pruned60-alone-int8-s0": quantized(0.80, before=0.86),
-        "pruned60-alone-long-int8-s0": quantized(0.80, before=0.86),
-        "pruned40-taught-long-int8-s0": quantized(0.85, size=650_000),
-        "student-qat-taught-s0": quantized(0.89, p1=0.97),
-        "student-qat-alone-s0": quantized(0.885),
-        "timed-int8": quantized(0.9),
-        "seconds-timed-int8": {"wall": 95},
-        "timed-qat": quantized(0.9),
-        "bench-pruned": {
-            "machine": {"cpu": "Some CPU", "features": ["avx2", "avx512_vnni"]},
-            "rows": [{"name": "a"}, {"name": "pruned60-x", "ratio": {"value": 1.4, "low": 1.3, "high": 1.5}}]
-        },
-        "budget": {
-            "budget": ["size<=600KB", "drop<=1"], "last_epochs": 60, "chosen": "keep-0.5-int8",
-            "bundle": "/somewhere/else",
-            "tries": [
-                {"try": "keep-1-int8", "accuracy": None, "drop": None, "size": 9e5, "macs": 4e7, "speedup": 1.0,
-                 "verdict": "not trained: breaks size<=600KB"},
-                {"try": "keep-0.5-int8", "accuracy": 0.88, "drop": 0.5, "size": 5e5, "macs": 2e7, "speedup": 1.5,
-                 "verdict": "fits"},
-            ],
-        },
-        "bench-peer": {
-            "rows": [
-                {"name": "mobile", "accuracy": {"top1": 0.8}, "ratio": None},
-                {"name": "own", "accuracy": {"top1": 0.9}, "ratio": {"value": 5.0, "low": 4.9, "high": 5.1}},
-            ]
-        },
-    }  # fmt: skip
-    for name, result in results.items():
+    for name, result in RESULTS.items():
         (work / f"{name}.json").write_text(json.dumps(result))
     script.main(work, tmp_path)
     text = (tmp_path / "compression.md").read_text()

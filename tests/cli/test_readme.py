@@ -33,6 +33,7 @@ def shell_lines(text: str) -> list[str]:
 
 SHELL = shell_lines(README)
 ROAD = [line for line in SHELL if line.startswith("edgeface")]
+INLINE = re.findall(r"`(edgeface (?:train|compress) [^`]*runs/[^`]*)`", README)
 # The road's own recipe takes hours: the same commands with one short stage.
 SHORT = ["--recipe", "demo", "--set", "stage1.epochs=1", "--set", "batch_size=16", "--set", "distillation.views=1"]
 
@@ -92,6 +93,9 @@ def test_the_road_in_the_readme_from_photos_to_an_answer(tmp_path, monkeypatch):
     assert re.search(r"photo.jpg: person_0\d", printed["predict"])
     assert "ann" in printed["identify"]
     assert open_bundle("bundles/door").mode == "qat"
+    for line, cut in zip(INLINE, (["--set", "size=80", *SHORT[2:]], ["--keep", "1", "--modes", "int8"]), strict=True):
+        result = CliRunner().invoke(app, [*shlex.split(line)[1:], *cut])
+        assert result.exit_code == 0 or "nothing fits the budget" in result.stderr, f"{line}\n{result.output}"
     block = re.search(r"```python\n(.*?)```", README, re.DOTALL)
     shutil.copy("photos/person_01/0000.jpg", "other.jpg")
     answer = subprocess.run([sys.executable, "-c", block[1]], capture_output=True, text=True, check=True)
