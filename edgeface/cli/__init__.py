@@ -33,6 +33,13 @@ from edgeface.cli import (
     watch,
 )
 
+PARTS = {
+    "Faces and training": (data, train, models, demo),
+    "Compression": (quantize, prune, compress, sensitivity, inspect),
+    "Measurement": (evaluate, bench, devices, report, reproduce),
+    "On the device": (predict, detect, enroll, identify, gallery, watch, calibrate, sign, doctor),
+}
+
 app = typer.Typer(
     name="edgeface",
     help="Train a face recogniser on your own people, compress it, and run it on phones and boards.",
@@ -41,16 +48,13 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
-app.add_typer(data.app, name="data")
-app.add_typer(train.app, name="train")
-app.add_typer(reproduce.app, name="reproduce")
-for module in (
-    *(prune, quantize, compress, sensitivity, inspect),
-    *(evaluate, bench, devices, report, models),
-    *(predict, detect, enroll, identify, gallery, watch),
-    *(calibrate, sign, doctor, demo),
-):
-    module.register(app)
+for title, modules in PARTS.items():
+    for module in modules:
+        part = typer.Typer()  # One each, for Typer lists a Typer's groups after all of its commands.
+        module.register(part)
+        for entry in (*part.registered_commands, *part.registered_groups):
+            entry.rich_help_panel = title
+        app.add_typer(part)
 
 
 def main() -> None:

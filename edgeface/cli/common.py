@@ -47,6 +47,12 @@ def note(message: str, *, quiet: bool = False) -> None:
         sys.stderr.write(message + "\n")
 
 
+def command_group(about: str, *examples: str) -> typer.Typer:
+    """An empty group of commands; `examples` are shown in its help, which `about` begins."""
+    lines = "".join(f"\n\n    {example}" for example in examples)
+    return typer.Typer(help=f"{about}\n\nExamples:{lines}", no_args_is_help=True)
+
+
 def command(function: Callable[..., None]) -> Callable[..., None]:
     """Turn EdgeFaceError into one or two lines on standard error and its exit code; SIGTERM ends it as Ctrl-C does."""
 

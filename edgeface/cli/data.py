@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgeface.cli.common import Json, Quiet, command, note, print_json, require_png
+from edgeface.cli.common import Json, Quiet, command, command_group, note, print_json, require_png
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,7 +17,11 @@ if TYPE_CHECKING:
     from edgeface.data.audit import Audit
     from edgeface.recipe import Augmentation
 
-app = typer.Typer(help="Check, split, draw and look at face datasets.", no_args_is_help=True)
+app = command_group(
+    "Check, split, draw and look at face datasets.",
+    "edgeface data check photos",
+    "edgeface data split photos --out faces",
+)
 
 Folder = Annotated[Path, typer.Argument(help="The dataset's folder.", metavar="DIR")]
 Strict = Annotated[bool, typer.Option("--strict", help="Refuse what is otherwise a warning, such as a bad photo.")]
@@ -235,3 +239,8 @@ def _print_audit(audit: Audit) -> None:
         typer.echo(f"{problem.severity}: {problem.message}")
     if not audit.problems:
         typer.echo("nothing wrong")
+
+
+def register(parent: typer.Typer) -> None:
+    """Add the group of commands."""
+    parent.add_typer(app, name="data")

@@ -13,10 +13,7 @@ from edgeface.cli.common import Json, Quiet, command, note, print_json, require_
 if TYPE_CHECKING:
     from edgeface.bench.devices import Device
 
-app = typer.Typer(
-    help="Devices that `edgeface bench --device` simulates: list, calibrate on your own board, validate.",
-    invoke_without_command=True,
-)
+app = typer.Typer(invoke_without_command=True)
 
 
 _LEGEND = """
@@ -28,7 +25,9 @@ which takes the profile's place where it is set up ('edgeface devices setup arm'
 @app.callback()
 @command
 def devices(context: typer.Context, as_json: Json = False) -> None:
-    """List the simulated devices: core, clock, memory, backend, and the measured points that they are calibrated on.
+    """Devices that `edgeface bench --device` simulates: list, calibrate on your own board, validate.
+
+    Alone, it lists them: core, clock, memory, backend, and the measured points that they are calibrated on.
 
     Examples:
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from edgeface.cli import gallery_search
-from edgeface.cli.common import Json, Quiet, command, note, print_json
+from edgeface.cli.common import Json, Quiet, command, command_group, note, print_json
 from edgeface.cli.device_options import (
     BundlePath,
     DetectorModel,
@@ -25,8 +25,10 @@ from edgeface.cli.device_options import (
 )
 from edgeface.errors import UsageError
 
-app = typer.Typer(
-    help="List, remove, rename, export, import and rebuild the people a device knows.", no_args_is_help=True
+app = command_group(
+    "List, remove, rename, export, import and rebuild the people a device knows.",
+    "edgeface gallery list door.gallery",
+    "edgeface gallery rename door.gallery ann anna",
 )
 Add = Annotated[bool, typer.Option("--add", help="Add to people who are enrolled already.")]
 

@@ -9,16 +9,17 @@ from typing import IO, TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgeface.cli.common import Json, Quiet, command, note, print_json
+from edgeface.cli.common import Json, Quiet, command, command_group, note, print_json
 
 if TYPE_CHECKING:
     from edgeface.bench.reproduction.execute import Workshop
     from edgeface.bench.reproduction.plan import Plan, PlannedRun
     from edgeface.bench.reproduction.rows import Row
 
-app = typer.Typer(
-    help="The reference system's tables on your own data. Stop them with Ctrl-C and start them again over days.",
-    no_args_is_help=True,
+app = command_group(
+    "The reference system's tables on your own data. Stop them with Ctrl-C and start them again over days.",
+    "edgeface reproduce comparison faces --plan",
+    "edgeface reproduce ablation faces --network 1.0 --only reference",
 )
 
 Data = Annotated[Path, typer.Argument(help="The dataset's folder, with train and val; test is scored where labelled.")]
@@ -286,3 +287,8 @@ def _write(out: Path) -> dict[str, Any]:
     page.write_figures(out, document)
     write_text(out / "report.html", page.render(out, document))
     return document
+
+
+def register(parent: typer.Typer) -> None:
+    """Add the group of commands."""
+    parent.add_typer(app, name="reproduce")

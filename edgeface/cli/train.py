@@ -8,12 +8,13 @@ from typing import Annotated, Any
 
 import typer
 
-from edgeface.cli.common import Json, Quiet, command, note, print_json
+from edgeface.cli.common import Json, Quiet, command, command_group, note, print_json
 from edgeface.errors import UsageError
 
-app = typer.Typer(
-    help="Train the teacher or a student. Ctrl-C once saves; --resume goes on to the same result.",
-    no_args_is_help=True,
+app = command_group(
+    "Train the teacher or a student. Ctrl-C once saves; --resume goes on to the same result.",
+    "edgeface train teacher faces",
+    "edgeface train student faces --width 1.0 --teacher runs/teacher",
 )
 
 Data = Annotated[Path, typer.Argument(help="The dataset's folder; 'edgeface data check' says whether it will do.")]
@@ -248,3 +249,8 @@ def _train(
         print(f"{outcome.run}: {100 * accuracy:.2f} % top-1 on {images} validation images")
     if outcome.stopped:
         raise typer.Exit(130)
+
+
+def register(parent: typer.Typer) -> None:
+    """Add the group of commands."""
+    parent.add_typer(app, name="train")
