@@ -37,6 +37,7 @@ from edgeface.train.start import Start
 
 __all__ = ["Outcome", "Request", "download_report", "prune"]
 
+ANEW = "remove {} to begin anew, or choose another --out"
 LABELS = {
     "weights_sha256": "RUN", "dataset": "--data", "goal": "goal", "recipe": "--recipe or --set",
     "last_epochs": "--last-epochs",
@@ -139,10 +140,10 @@ def _claim(request: Request, first: Run, dataset: FaceDataset) -> None:
         try:
             begun = dict(json.loads(place.read_text(encoding="utf-8"))["asked"])
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise RunError(f"{place}: cannot be read ({error!r}); choose another --out") from None
+            raise RunError(f"{place}: cannot be read ({error!r}); {ANEW.format(request.out)}") from None
         changed = [LABELS.get(name, f"--{name}") for name in asked if begun.get(name) != asked[name]]
         if changed:
-            raise RunError(f"{request.out}: was begun with another {', '.join(changed)}; choose another --out")
+            raise RunError(f"{request.out}: was begun with another {', '.join(changed)}; {ANEW.format('it')}")
     elif not place.is_file() and request.out.exists() and (not request.out.is_dir() or any(request.out.iterdir())):
         raise UsageError(f"{request.out}: holds something else; choose another folder with --out")
     else:
@@ -162,7 +163,7 @@ def _info(folder: Path) -> dict[str, Any] | None:
         return {**info, "figures": dict(info["figures"])}
     except (OSError, ValueError, KeyError, TypeError) as error:
         if can_resume(folder):
-            raise RunError(f"{place}: cannot be read ({error!r}); choose another --out") from None
+            raise RunError(f"{place}: cannot be read ({error!r}); {ANEW.format(folder)}") from None
         return None
 
 
