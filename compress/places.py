@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 
 from edgeface.bundle import refuse_other_files
 from edgeface.errors import DataError, UsageError
-from edgeface.files import storage_errors
+from edgeface.files import check_writable
 from edgeface.run import Run
 
 
@@ -22,9 +21,7 @@ def data_folder(run: Run, data: Path | None) -> Path:
 def check_out(out: Path) -> None:
     """Refuse, before minutes are spent, a folder that the bundle cannot be written to."""
     refuse_other_files(out)
-    with storage_errors(out):
-        out.parent.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent).cleanup()
+    check_writable(out.parent)
 
 
 def check_apart(option: str, folder: Path | None, out: Path) -> None:

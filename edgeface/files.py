@@ -76,6 +76,14 @@ def atomic_folder(path: Path, mode: int = 0o777) -> Iterator[Path]:
             shutil.rmtree(old, ignore_errors=True)
 
 
+def check_writable(folder: Path) -> None:
+    """Raise StorageError where nothing can be written into a folder, which need not exist yet; makes and leaves none."""
+    folder = Path(os.path.abspath(folder))
+    with storage_errors(folder):
+        nearest = next(place for place in (folder, *folder.parents) if place.exists())
+        tempfile.TemporaryDirectory(prefix=".edgeface-", dir=nearest).cleanup()
+
+
 def is_line(text: str) -> bool:
     """Whether a text survives being written as one line of a UTF-8 file and read again."""
     return text.encode("utf-8", "replace").decode() == text and text.strip() == text and len(text.splitlines()) == 1

@@ -60,16 +60,15 @@ class Checkpoints:
             try:
                 self.checkpoint.restore(path).assert_existing_objects_matched()
                 return Place(**json.loads(self.place.numpy()))
-            except (tf.errors.OpError, AssertionError, ValueError, TypeError) as error:
-                reasons.append(str(error).splitlines()[0][:120])
-        latest = state.model_checkpoint_path
-        raise RunError(f"{latest}: is damaged or of another recipe ({reasons[0]}); train the run again")
+            except (tf.errors.OpError, AssertionError, ValueError, TypeError, LookupError) as error:
+                reasons.append((str(error) or repr(error)).splitlines()[0][:120])
+        raise _no_checkpoint(self.read_from.parent, f" ({reasons[0]})")
 
 
-def _no_checkpoint(run: Path) -> RunError:
+def _no_checkpoint(run: Path, reason: str = "") -> RunError:
     return RunError(
-        f"{run / 'checkpoints'}: holds no checkpoint that can be read; train in another --out, "
-        f"from the best weights so far with --init {run}"
+        f"{run / 'checkpoints'}: holds no checkpoint that can be read and fits the recipe{reason}; train in another "
+        f"--out, from the best weights so far with --init {run}"
     )
 
 

@@ -22,6 +22,7 @@ def begun_with(out: Path, role: str) -> dict[str, Any]:
         return {}
     try:
         begun = _read(out)
+        _check_role(out, str(begun["network"]), role)
         fields: dict[str, Any] = {"seed": int(begun["seed"]), "strategy": str(begun.get("strategy", "auto"))}
         if role == "teacher":
             return fields
@@ -40,6 +41,11 @@ def resumed_info(out: Path, info: dict[str, Any], *, pruned: bool) -> dict[str, 
     """
     try:
         begun = _read(out)
+        if begun.get("files", {}).get("recipe.toml") not in (None, text_sha256(out / "recipe.toml")):
+            raise RunError(
+                f"{out / 'recipe.toml'}: was edited or cut short since the run began; put the original back, or train "
+                f"in another --out, from the best weights so far with --init {out}"
+            )
         # A pruned run's channels are its own: no option names them.
         shape = {name: begun["build"][name] for name in SHAPE[1:] if name in begun["build"]}
         same = {
@@ -48,7 +54,6 @@ def resumed_info(out: Path, info: dict[str, Any], *, pruned: bool) -> dict[str, 
             "--seed": begun["seed"] == info["seed"],
             "--teacher": (begun["teacher"] or {}).get("weights_sha256")
             == (info["teacher"] or {}).get("weights_sha256"),
-            "recipe.toml": begun.get("files", {}).get("recipe.toml") in (None, text_sha256(out / "recipe.toml")),
         }
         sparse = "sparsity" in begun
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -59,6 +64,13 @@ def resumed_info(out: Path, info: dict[str, Any], *, pruned: bool) -> dict[str, 
     if sparse and not pruned:
         raise RunError(f"{out}: its weights are sparse and must stay so; go on with the 'edgeface prune' that began it")
     return begun
+
+
+def _check_role(out: Path, network: str, role: str) -> None:
+    """Refuse to go on with a student as a teacher, or with a teacher as a student."""
+    own = "teacher" if network == "inception_resnet_v1" else "student"
+    if own != role:
+        raise RunError(f"{out}: is a {own}, {network}; go on with it by 'edgeface train {own}'")
 
 
 def _read(out: Path) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from edgeface.data.cache import cached_images
 from edgeface.data.layouts import FaceDataset, default_face_input, load_dataset
 from edgeface.errors import DataError, RunError, UsageError
 from edgeface.face_input import FaceInput
-from edgeface.files import storage_errors, text_sha256, write_json, write_text
+from edgeface.files import check_writable, storage_errors, text_sha256, write_json, write_text
 from edgeface.models import build_network, load_model
 from edgeface.models.inception_resnet import SMALLEST_SIZE
 from edgeface.recipe import Recipe, to_toml
@@ -174,6 +174,7 @@ def _check_folder(request: Request) -> None:
         raise RunError(
             f"{out}: holds weights, but no checkpoint to go on from; choose another --out, or remove the folder"
         )
+    check_writable(out)
 
 
 def open_teacher(path: Path, dataset: FaceDataset, face_input: FaceInput) -> Run:

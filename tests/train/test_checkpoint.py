@@ -1,7 +1,8 @@
 """What a run writes: a damaged metrics file, and a disk that is full."""
 
+import numpy as np
 import pytest
-from training_jobs import make_job
+from training_jobs import make_job, weights_of
 
 from edgeface.errors import RunError, StorageError
 from edgeface.train import trainer
@@ -30,5 +31,21 @@ def test_a_disk_that_is_full_when_the_weights_are_closed(tmp_path, monkeypatch):
 def test_an_empty_list_of_checkpoints_is_named(tmp_path):
     (tmp_path / "run" / "checkpoints").mkdir(parents=True)
     (tmp_path / "run" / "checkpoints" / "checkpoint").touch()
+    with pytest.raises(RunError, match=r"holds no checkpoint that can be read.*--init"):
+        trainer.fit(make_job(tmp_path / "run"), resume=True)
+
+
+def test_a_checkpoint_cut_short_gives_way_to_the_one_before(tmp_path):
+    whole = make_job(tmp_path / "run")
+    trainer.fit(whole, resume=False)
+    newest, older = sorted((tmp_path / "run" / "checkpoints").glob("ckpt-*.data*"), reverse=True)
+    newest.write_bytes(newest.read_bytes()[:1000])
+    again = make_job(tmp_path / "run")
+    trainer.fit(again, resume=True)
+    for one, other in zip(weights_of(whole), weights_of(again), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+    for path in (tmp_path / "run" / "checkpoints").glob("ckpt-*.data*"):
+        path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(RunError, match=r"holds no checkpoint that can be read.*--init"):
         trainer.fit(make_job(tmp_path / "run"), resume=True)

@@ -42,13 +42,22 @@ def test_no_run_tells_nothing_and_a_damaged_one_is_named(tmp_path):
         begun_with(tmp_path, "student")
 
 
+@pytest.mark.parametrize(("network", "asked", "own"), [
+    ("squeezenext_23v5", "teacher", "student"), ("inception_resnet_v1", "student", "teacher"),
+])  # fmt: skip
+def test_a_run_of_the_other_role_is_refused_with_the_command_to_use(network, asked, own, tmp_path):
+    (tmp_path / "run.json").write_text(json.dumps({**BEGUN, "network": network}))
+    with pytest.raises(RunError, match=f"is a {own}.*'edgeface train {own}'"):
+        begun_with(tmp_path, asked)
+
+
 def test_a_recipe_edited_since_the_run_began_is_refused(tmp_path):
     (tmp_path / "recipe.toml").write_text("stage1.epochs = 1\n")
     info = {**BEGUN, "dataset": {"hash": "x"}, "files": {"recipe.toml": text_sha256(tmp_path / "recipe.toml")}}
     (tmp_path / "run.json").write_text(json.dumps(info))
     assert resumed_info(tmp_path, info, pruned=False) == info
     (tmp_path / "recipe.toml").write_text("stage1.epochs = 2\n")
-    with pytest.raises(RunError, match=r"another recipe\.toml"):
+    with pytest.raises(RunError, match=r"recipe\.toml: was edited or cut short.*--init"):
         resumed_info(tmp_path, info, pruned=False)
 
 
