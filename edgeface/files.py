@@ -77,7 +77,7 @@ def atomic_folder(path: Path, mode: int = 0o777) -> Iterator[Path]:
 
 
 def check_writable(folder: Path) -> None:
-    """Raise StorageError where nothing can be written into a folder, which need not exist yet; makes and leaves none."""
+    """Raise StorageError where nothing can be written into a folder. It need not exist yet; nothing is left behind."""
     folder = Path(os.path.abspath(folder))
     with storage_errors(folder):
         nearest = next(place for place in (folder, *folder.parents) if place.exists())

@@ -16,6 +16,14 @@ if TYPE_CHECKING:
 
 
 _SHOWN_OUTLIERS = 5
+Calibration = Annotated[
+    int | None, typer.Option(help="int8, qat: training images that give the ranges, 64 or more. Default: 256.")
+]
+Epochs = Annotated[int | None, typer.Option(help="qat: passes over the training images. Default: 5.")]
+LearningRate = Annotated[float | None, typer.Option(help="qat: Adam's rate at the start; falls to 0. Default: 2e-5.")]
+Frozen = Annotated[
+    float | None, typer.Option(help="qat: last share of the epochs with BatchNorm's averages fixed. Default: 0.4.")
+]
 SelfDistill = Annotated[bool, typer.Option("--self-distill", help="qat: the run's own float network teaches, too.")]
 FloatLayers = Annotated[
     str, typer.Option(help="qat: layers left in floats: first, last, names, or auto; commas between.")
@@ -40,11 +48,11 @@ def quantize(
     teacher: Annotated[Path | None, typer.Option(help="Run of the teacher, for qat.", metavar="RUN")] = None,
     data: Annotated[Path | None, typer.Option(help="Dataset; by default the one the run was trained on.")] = None,
     io: Annotated[str, typer.Option(help="Type of the model's input and outputs: float or int8.")] = "float",
-    calibration: Annotated[int, typer.Option(help="Training images that give the ranges, 64 or more.")] = 256,
+    calibration: Calibration = None,
     max_drop: Annotated[float | None, typer.Option(help="Exit 1 when more points of accuracy are lost.")] = None,
-    epochs: Annotated[int, typer.Option(help="qat: passes over the training images.")] = 5,
-    learning_rate: Annotated[float, typer.Option(help="qat: Adam's rate at the start; falls to 0.")] = 2e-5,
-    frozen: Annotated[float, typer.Option(help="qat: last share of the epochs with BatchNorm's averages fixed.")] = 0.4,
+    epochs: Epochs = None,
+    learning_rate: LearningRate = None,
+    frozen: Frozen = None,
     self_distill: SelfDistill = False,
     float_layers: FloatLayers = "",
     sensitivity: SensitivityFile = None,
@@ -76,15 +84,19 @@ def quantize(
     from edgeface.tensorflow_setup import quiet_tensorflow
 
     _check_gate(max_drop)
+    planned = {"epochs": epochs, "learning_rate": learning_rate, "frozen_share": frozen}
+    _check_used(mode, [epochs, learning_rate, frozen], calibration)
     quiet_tensorflow()
     from edgeface.cli.measuring import fps_on
+    from edgeface.compress.calibration import DEFAULT
     from edgeface.compress.qat import Plan
     from edgeface.compress.quantize import Request, check_gate
     from edgeface.compress.quantize import quantize as convert
 
-    plan = Plan(epochs=epochs, learning_rate=learning_rate, frozen_share=frozen)
+    plan = Plan(**{name: value for name, value in planned.items() if value is not None})
+    images = DEFAULT if calibration is None else calibration
     request = Request(
-        run, mode, io, data, teacher, out, calibration, plan, seed, threads, about, strict, quiet or as_json,
+        run, mode, io, data, teacher, out, images, plan, seed, threads, about, strict, quiet or as_json,
         self_distill, float_layers, None, save_run, fps_on("cpu", 1) if fps else None,
     )  # fmt: skip
     outcome = convert(_with_audit(request, sensitivity))
@@ -102,6 +114,17 @@ def _check_gate(max_drop: float | None) -> None:
 
     if max_drop is not None and not math.isfinite(max_drop):
         raise UsageError(f"--max-drop {max_drop:g}: give points of accuracy, such as 0.5")
+
+
+def _check_used(mode: str, plan: list[float | None], calibration: int | None) -> None:
+    """Refuse what the mode would leave unused. Of the plan are --epochs, --learning-rate and --frozen."""
+    from edgeface.errors import UsageError
+
+    for option, value in zip(("--epochs", "--learning-rate", "--frozen"), plan, strict=True):
+        if value is not None and mode != "qat":
+            raise UsageError(f"{option} is for --mode qat; --mode {mode} does not train")
+    if calibration is not None and mode not in ("int8", "qat"):
+        raise UsageError(f"--calibration is for --mode int8 and qat; --mode {mode} needs no ranges")
 
 
 def _with_audit(request: Request, sensitivity: Path | None) -> Request:

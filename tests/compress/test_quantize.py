@@ -200,6 +200,9 @@ def test_command_prints_json_obeys_the_gate_and_warns_of_other_data_than_the_run
         (["--seed", "-1"], "--seed"),
         (["--sensitivity", "audit.json"], "give both, or leave it out"),
         (["--float-layers", "auto"], "--float-layers is for --mode qat"),
+        (["--epochs", "9"], "--epochs is for --mode qat"),
+        (["--mode", "float16", "--frozen", "0"], "--frozen is for --mode qat"),
+        (["--mode", "float16", "--calibration", "64"], "--calibration is for --mode int8 and qat"),
     ],
 )
 def test_command_refuses_options_that_would_do_nothing(student_run, tmp_path, arguments, says):
@@ -218,11 +221,11 @@ def test_command_exits_2_on_bad_input(tmp_path):
 @pytest.mark.slow
 def test_nothing_but_the_result_is_printed(student_run, tmp_path):
     """In a process of its own, where TensorFlow and the converter would speak up."""
-    for mode in ("int8", "qat"):
+    for mode, plan in (("int8", []), ("qat", ["--epochs", "1", "--frozen", "0"])):
         command = [
             sys.executable, "-c", "from edgeface.cli import main; main()", "quantize", str(student_run),
             "--mode", mode, "--quiet",
-            "--calibration", "64", "--epochs", "1", "--frozen", "0", "--out", str(tmp_path / mode),
+            "--calibration", "64", *plan, "--out", str(tmp_path / mode),
         ]  # fmt: skip
         result = subprocess.run(command, capture_output=True, text=True, check=True)
         assert result.stderr == ""

@@ -38,7 +38,7 @@ def test_an_empty_list_of_checkpoints_is_named(tmp_path):
 def test_a_checkpoint_cut_short_gives_way_to_the_one_before(tmp_path):
     whole = make_job(tmp_path / "run")
     trainer.fit(whole, resume=False)
-    newest, older = sorted((tmp_path / "run" / "checkpoints").glob("ckpt-*.data*"), reverse=True)
+    newest, _older = sorted((tmp_path / "run" / "checkpoints").glob("ckpt-*.data*"), reverse=True)
     newest.write_bytes(newest.read_bytes()[:1000])
     again = make_job(tmp_path / "run")
     trainer.fit(again, resume=True)
