@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -210,7 +211,8 @@ def _write(folder: Path, manifest: dict[str, Any], contents: dict[str, bytes]) -
 def _refuse_run(folder: Path) -> None:
     """Raise BundleError for the folder of a training run."""
     if os.path.isfile(folder / "run.json") and not is_bundle(folder):
-        raise BundleError(f"{folder}: is a training run; make a bundle of it with: edgeface quantize {folder}")
+        command = shlex.join(["edgeface", "quantize", str(folder)])
+        raise BundleError(f"{folder}: is a training run; make a bundle of it with: {command}")
 
 
 def refuse_other_files(folder: Path) -> None:

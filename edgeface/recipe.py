@@ -142,8 +142,9 @@ def load_recipe(
         table = inherited
     for text in overrides or []:
         _override(table, text)
-    recipe = _build(Recipe, table, str(path), "")
-    _check(recipe, str(path), trains)
+    where = f"{path} with {' '.join(f'--set {text}' for text in overrides)}" if overrides else str(path)
+    recipe = _build(Recipe, table, where, "")
+    _check(recipe, where, trains)
     return recipe
 
 

@@ -29,7 +29,7 @@ def bench(
     device: Device = None,
     threads: Annotated[str, typer.Option(help="CPU threads, each pinned to a core; with commas: one row each.")] = "1",
     data: Annotated[Path | None, typer.Option(help="Dataset to measure the accuracy on.")] = None,
-    split: Annotated[str, typer.Option(help="Split of the dataset.")] = "val",
+    split: Annotated[str | None, typer.Option(help="Split of the dataset; val by default.")] = None,
     runs: Annotated[int, typer.Option(min=1, help="Inferences a target.")] = 200,
     seconds: Annotated[float, typer.Option(help="Seconds a target.")] = 10.0,
     batch: Annotated[int, typer.Option(min=0, help="Images of the batch figure; 0: none.")] = 32,
@@ -128,10 +128,13 @@ def _measure(targets: list[Path], options: tuple[Any, ...], *, quiet: bool) -> d
     from edgeface.bench.latency import Plan
     from edgeface.bench.runner import measure
     from edgeface.bench.settings import Settings
+    from edgeface.errors import UsageError
 
     devices, threads, runtime, data, split, runs, seconds, batch, per_op = options
     runtimes = tuple(name.strip() for name in runtime.split(",") if name.strip())
-    settings = Settings(devices, threads, runtimes, data, split, batch, per_op, Plan(runs, seconds))
+    if split is not None and data is None:
+        raise UsageError("--split is of --data FOLDER; give both, or leave it out")
+    settings = Settings(devices, threads, runtimes, data, split or "val", batch, per_op, Plan(runs, seconds))
     return measure(targets, settings, progress_line(quiet))
 
 

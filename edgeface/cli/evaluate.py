@@ -81,32 +81,34 @@ def _evaluate_split(
     as_json: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Score one split of a dataset, show the result, and write the predictions if asked."""
+    from edgeface.bundle import is_bundle
     from edgeface.data.layouts import load_dataset
-    from edgeface.errors import DataError
+    from edgeface.errors import BundleError, DataError
     from edgeface.evaluation import evaluate as score
     from edgeface.evaluation import write_predictions
     from edgeface.run import is_run
 
+    if not is_run(target) and not is_bundle(target):
+        raise BundleError(f"{target}: neither a bundle (no bundle.json) nor a run (no run.json)")
     dataset = load_dataset(data)
-    outputs = _run_outputs if is_run(target) else _bundle_outputs
-    logits, labels, photos, identities = outputs(target, dataset, split, threads, strict)
-    if predictions is not None:
-        write_predictions(predictions, photos, logits, identities)
-        note(f"{len(photos)} predictions written to {predictions}", quiet=quiet)
-        if (labels < 0).all():
-            if as_json:
-                written = {"predictions": str(predictions), "images": len(photos)}
-                print_json({"target": str(target), "data": str(data), "split": split, **written})
-            return
-    if len(labels) == 0 or (labels < 0).any():
+    unlabelled = [sample.identity is None for sample in dataset.of(split)]
+    if any(unlabelled) and predictions is None:
         raise DataError(
             f"{data}: the '{split}' split has no labels to score against; write predictions with --predictions FILE"
         )
-    result = score(logits, labels, identities, worst)
+    outputs = _run_outputs if is_run(target) else _bundle_outputs
+    logits, labels, photos, identities = outputs(target, dataset, split, threads, strict)
+    result = None if any(unlabelled) else score(logits, labels, identities, worst)
+    printed = {"target": str(target), "data": str(data), "split": split}
+    if result is not None and not as_json:
+        _print(target, result, 0 if quiet else worst)
+    if predictions is not None:
+        write_predictions(predictions, photos, logits, identities)
+        note(f"{len(photos)} predictions written to {predictions}", quiet=quiet)
     if as_json:
-        print_json({"target": str(target), "data": str(data), "split": split, **result.to_dict()})
-        return
-    _print(target, result, 0 if quiet else worst)
+        print_json(
+            {**printed, **(result.to_dict() if result else {"predictions": str(predictions), "images": len(photos)})}
+        )
 
 
 def _refuse(reason: str, options: dict[str, object]) -> None:
@@ -145,7 +147,7 @@ def _run_outputs(target: Path, dataset: FaceDataset, split: str, threads: int, s
     from edgeface.train.outputs import make_predictor, outputs_over
 
     model, face_input, identities = load_run_model(target)
-    dataset = dataset.relabelled(identities)
+    dataset = dataset.relabelled(identities, split)
     images, labels, photos = cached_images(dataset, split, face_input, strict=strict)
     logits = outputs_over(make_predictor(model), Images(images, labels), face_input)["logits"]
     return logits, labels, photos, identities
@@ -157,6 +159,6 @@ def _bundle_outputs(target: Path, dataset: FaceDataset, split: str, threads: int
 
     recognizer = Recognizer(target, threads=threads)
     identities = recognizer.bundle.labels
-    dataset = dataset.relabelled(identities)
+    dataset = dataset.relabelled(identities, split)
     images, labels, photos = cached_images(dataset, split, recognizer.bundle.face_input, strict=strict)
     return recognizer.logits(images, prepared=True), labels, photos, identities

@@ -67,21 +67,23 @@ class FaceDataset:
             digest.update(f"\n{sample.split}\t{identity}\t{relative}\t{size}".encode("utf-8", "surrogateescape"))
         return digest.hexdigest()
 
-    def relabelled(self, identities: tuple[str, ...]) -> FaceDataset:
+    def relabelled(self, identities: tuple[str, ...], split: str | None = None) -> FaceDataset:
         """The same photos with a model's identities and their order, to score the model on them.
 
-        Raises DataError when a labelled photo's identity is not one of the model's.
+        Raises DataError when the identity of a labelled photo (of `split`, where one is given) is not one of the
+        model's; in the other splits such photos lose their labels.
         """
         if identities == self.identities:
             return self
         index = {name: position for position, name in enumerate(identities)}
-        unknown = [name for name in self.identities if name not in index]
+        scored = {sample.identity for sample in self.samples if split in (None, sample.split)}
+        unknown = [name for number, name in enumerate(self.identities) if name not in index and number in scored]
         if unknown:
             names = ", ".join(unknown[:3])
             noun = "identity is" if len(unknown) == 1 else "identities are"
             raise DataError(f"{self.root}: {len(unknown)} {noun} unknown to the model ({names}); use its own data")
         samples = tuple(
-            sample if sample.identity is None else replace(sample, identity=index[self.identities[sample.identity]])
+            sample if sample.identity is None else replace(sample, identity=index.get(self.identities[sample.identity]))
             for sample in self.samples
         )
         return replace(self, identities=identities, samples=samples)
@@ -89,7 +91,11 @@ class FaceDataset:
     def _no_split(self, split: str) -> str:
         if self.splits == ("all",):
             return f"{self.root}: has no {split} split; make one with: edgeface data split {self.root} --out NEW_FOLDER"
-        fix = "; make a new split with: edgeface data split --resplit" if split in ("train", "val") else ""
+        fix = (
+            f"; make a new split with: edgeface data split {self.root} --resplit --out NEW_FOLDER"
+            if split in ("train", "val")
+            else ""
+        )
         return f"{self.root}: has no photos in split {split!r}, only in {', '.join(self.splits) or 'none'}{fix}"
 
 

@@ -258,7 +258,8 @@ def _check_identities(dataset: FaceDataset, found: _Found) -> None:
             (found.error if split == "val" else found.warning)(
                 "identities absent from train",
                 f"{dataset.root}: {_count(others, 'identity')} of {split} absent from train (first: {first}); "
-                "move some photos to train, or split anew with: edgeface data split --resplit --out NEW_FOLDER",
+                "move some photos to train, or split anew with: edgeface data split "
+                f"{dataset.root} --resplit --out NEW_FOLDER",
             )
     single = sorted(identity for identity, photos in learnt.items() if identity is not None and photos == 1)
     if single:
