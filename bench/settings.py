@@ -55,14 +55,19 @@ def check(paths: Sequence[Path], settings: Settings) -> None:
         raise UsageError("--device and --threads need a value")
     if len(set(settings.devices)) < len(settings.devices) or len(set(settings.threads)) < len(settings.threads):
         raise UsageError("a device or a number of threads is given twice")
-    usable = len(machine.usable_cores())
-    for threads in settings.threads:
-        if threads < 1 or (CPU in settings.devices and usable and threads > usable):
-            raise UsageError(f"--threads {threads}: this machine has {usable or 'at least 1'} usable cores")
+    check_threads(settings)
     if settings.plan.runs < 1 or not 0 < settings.plan.seconds < float("inf") or settings.batch < 0:
         raise UsageError("--runs and --seconds must be numbers above 0, --batch 0 or more")
     if settings.data is not None and not settings.data.is_dir():
         raise UsageError(f"{settings.data}: no such data folder")
+
+
+def check_threads(settings: Settings) -> None:
+    """Raise UsageError for more threads than this machine has cores, where it is measured, and for less than one."""
+    usable = len(machine.usable_cores())
+    for threads in settings.threads:
+        if threads < 1 or (CPU in settings.devices and usable and threads > usable):
+            raise UsageError(f"--threads {threads}: this machine has {usable or 'at least 1'} usable cores")
 
 
 def check_devices(names: Sequence[str]) -> None:

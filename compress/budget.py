@@ -20,7 +20,7 @@ _UNITS: Mapping[str, Mapping[str, float]] = {
 }
 _MOST = {"size", "drop", "macs"}
 """These are limited from above (<=), the others from below (>=)."""
-_CLAUSE = re.compile(r"\s*([a-z]+)\s*(<=|>=|<|>|=)\s*([0-9.eE+-]+)\s*([a-zA-Z%]*)\s*")
+_CLAUSE = re.compile(r"\s*([a-zA-Z]+)\s*(<=|>=|<|>|=)\s*([0-9.eE+-]+)\s*([a-zA-Z%]*)\s*")
 
 
 @dataclass(frozen=True)
@@ -82,13 +82,15 @@ def _clause(part: str) -> Clause:
     if not found:
         raise UsageError(f"--budget: cannot read {part.strip()!r}; write name<=number or name>=number, {EXAMPLE}")
     name, sign, number, unit = found.groups()
+    name = name.lower()
     if name not in _UNITS:
         raise UsageError(f"--budget: {name!r} cannot be limited; choose from {', '.join(_UNITS)}")
     wanted = "<=" if name in _MOST else ">="
     if sign != wanted:
         raise UsageError(f"--budget: write {name}{wanted}, not {name}{sign}")
     if unit.lower() not in _UNITS[name]:
-        units = " or ".join(key.upper() if name == "size" else key for key in _UNITS[name] if key)
+        shown = {"kib": "KiB", "mib": "MiB", "m": "M"}
+        units = " or ".join(shown.get(key, key.upper() if name == "size" else key) for key in _UNITS[name] if key)
         raise UsageError(f"--budget: {part.strip()!r} needs the unit {units}, not {unit!r}")
     try:
         limit = float(number) * _UNITS[name][unit.lower()]

@@ -20,6 +20,7 @@ from edgeface.compress.chain_speed import with_speed
 from edgeface.compress.checks import CalibrationCheck, check_calibration
 from edgeface.compress.export import INTEGER_MODES
 from edgeface.compress.goal import MeasureFps
+from edgeface.compress.preflight import unfit_layers
 from edgeface.data.cache import cached_images
 from edgeface.data.dataset import FaceDataset
 from edgeface.embedder import Recognizer
@@ -98,6 +99,9 @@ def warnings(work: Work, found: Audit, checked: CalibrationCheck | None) -> tupl
         said.append(f"left in floats as asked: {', '.join(work.float_layers)} ({len(floats)} operators)")
     elif work.mode in INTEGER_MODES and floats:
         said.append(f"{len(floats)} operators are not in int8: {'; '.join(floats[:5])}")
+    slow = [layer for layer in unfit_layers(work.model) if layer.kind == "PReLU"]
+    if work.mode in INTEGER_MODES and slow:
+        said.append(f"layer {slow[0].layer} (PReLU): {slow[0].instead}")
     if work.run.dataset.get("hash") not in (None, work.dataset.content_hash()):
         root = work.dataset.root
         said.append(f"{root} is not the data the run was trained on: its validation may hold seen images")

@@ -52,7 +52,8 @@ class CalibrationCheck:
             worst = self.outliers[0]
             image = worst.photo or "that image"
             found.append(
-                f"{len(self.outliers)} layers have a range stretched by few calibration images, most "
+                f"{len(self.outliers)} layer{'s have' if len(self.outliers) > 1 else ' has'} a range stretched by few "
+                f"calibration images, most "
                 f"{worst.layer} ({worst.stretch:.1f} times that of 99 % of them): look at {image}"
                 f"{', or use --mode qat' if mode == 'int8' else ''}"
             )

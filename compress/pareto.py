@@ -12,14 +12,14 @@ from edgeface.model_card import NOT_MEASURED
 HEAD = ("try", "top-1", "drop", "KB", "million MACs", "fps", "speed-up", "front", "verdict")
 
 
-def pareto_front(tries: Sequence[dict[str, Any]]) -> list[int]:
+def pareto_front(tries: Sequence[dict[str, Any]], costs: Sequence[str] = ("size", "fps")) -> list[int]:
     """Places of the finished tries that no other beats: none is as accurate, as small and as fast, and better in one.
 
-    A try needs `accuracy` and `size`; an `fps` of None counts as the slowest.
+    A try needs `accuracy` and `size`; an `fps` of None counts as the slowest. `costs` may be one of the two alone.
     """
 
-    def figures(row: dict[str, Any]) -> tuple[float, float, float]:
-        return (row["accuracy"], -row["size"], row["fps"] or 0.0)
+    def figures(row: dict[str, Any]) -> tuple[float, ...]:
+        return (row["accuracy"], *(-row["size"] if cost == "size" else row["fps"] or 0.0 for cost in costs))
 
     known = [place for place, row in enumerate(tries) if row["accuracy"] is not None]
 
@@ -46,16 +46,16 @@ def table(tries: Sequence[dict[str, Any]]) -> str:
 
 
 def draw(tries: Sequence[dict[str, Any]], chosen: str | None, path: Path, device: str = "cpu") -> None:
-    """Write a PNG: accuracy against size, and against the device's fps; the front joined, the chosen try ringed."""
+    """Write a PNG: accuracy against size, and against the device's fps; each front joined, the chosen try ringed."""
     from matplotlib.figure import Figure
 
     finished = [row for row in tries if row["accuracy"] is not None]
-    front = [tries[place] for place in pareto_front(tries)]
     figure = Figure(figsize=(10, 4.2), layout="constrained")
     labels = ("size, KB", "fps, measured" if device == "cpu" else f"fps, estimated for {device}")
     for axes, key, scale, label in zip(figure.subplots(1, 2), ("size", "fps"), (1e-3, 1.0), labels, strict=True):
         rows = [row for row in finished if row[key] is not None]
         axes.plot([scale * row[key] for row in rows], [100 * row["accuracy"] for row in rows], "o", color="tab:gray")
+        front = [tries[place] for place in pareto_front(tries, (key,))]
         line = sorted((scale * row[key], 100 * row["accuracy"]) for row in front if row[key] is not None)
         axes.plot(*zip(*line, strict=True), "o-", color="tab:blue") if line else None
         for row in rows:

@@ -88,7 +88,7 @@ def _check(request: Request, first: Run) -> None:
     """Refuse contradictions before anything is written."""
     check_method(request.importance)
     if (request.goal is None) == (request.sparsity is None):
-        raise UsageError("say what to prune: one of --keep-macs, --keep-params, --speedup, --unstructured, --pattern")
+        raise UsageError("say what to prune by one of --keep-macs, --keep-params, --speedup, --unstructured, --pattern")
     if request.rounds < 1 or request.align < 1:
         raise UsageError("--rounds and --align must be 1 or more")
     if request.out.resolve() == first.path.resolve():
@@ -132,6 +132,7 @@ def _claim(request: Request, first: Run, dataset: FaceDataset) -> None:
         "align": request.align,
         "seed": request.seed,
         "device": request.device,
+        "threads": request.threads,
         "teacher": None if request.teacher is None else open_run(request.teacher).info["weights_sha256"],
         "recipe": to_toml(request.recipe),
         "last_epochs": None if request.last_recipe is None else to_toml(request.last_recipe),
@@ -141,6 +142,7 @@ def _claim(request: Request, first: Run, dataset: FaceDataset) -> None:
             begun = dict(json.loads(place.read_text(encoding="utf-8"))["asked"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise RunError(f"{place}: cannot be read ({error!r}); {ANEW.format(request.out)}") from None
+        begun.setdefault("threads", 1)  # an earlier version kept none
         changed = [LABELS.get(name, f"--{name}") for name in asked if begun.get(name) != asked[name]]
         if changed:
             raise RunError(f"{request.out}: was begun with another {', '.join(changed)}; {ANEW.format('it')}")

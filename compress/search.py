@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from edgeface.compress import calibration
-from edgeface.compress.budget import Budget
+from edgeface.compress.budget import Budget, Clause
 from edgeface.compress.pareto import draw, pareto_front
 from edgeface.compress.places import check_apart, check_out
 from edgeface.compress.preflight import unfit_layers
@@ -15,7 +16,7 @@ from edgeface.compress.prune import check_people
 from edgeface.compress.quantize import dataset_of
 from edgeface.compress.shapes import measure_shapes
 from edgeface.compress.teaching import open_teacher
-from edgeface.compress.tries import MODES, Request, made, outcome_of, read_json, try_name, write_chosen
+from edgeface.compress.tries import MODES, Request, is_made, made, outcome_of, read_json, try_name, write_chosen
 from edgeface.data.layouts import load_dataset
 from edgeface.errors import GateFailed, UsageError
 from edgeface.files import write_json
@@ -26,13 +27,12 @@ from edgeface.train.session import load_split
 __all__ = ["Request", "check_fits", "search"]
 
 FORMAT, VERSION = "edgeface-compress", 1
+PRUNABLE = "squeezenext_23v5"
 HOPE = 3.0
 """Points of accuracy that a pruned network may lose over the budget's drop; beyond, neither training for int8 nor
 harder pruning is tried. The run as it is may lose more: training for int8 is there to mend that."""
 LABELS = {"weights": "RUN", "last_epochs": "--last-epochs", "plan": "--qat-epochs", "calibration": "calibration"}
 """What a user calls the entries of `settings.json` that are not named as their options are."""
-ACCURACY = ("accuracy", "drop")
-"""Limits that more training may meet."""
 SLACK = 0.05
 """A shape breaks a limit when it does so by more than this share: a network pruned in rounds differs a bit from it."""
 
@@ -44,6 +44,7 @@ def search(request: Request) -> dict[str, Any]:
     Raises UsageError, RunError or DataError; see their messages. See `check_fits` for the exit code.
     """
     _check(request)
+    _check_network(request)
     check_apart("--work", request.work, request.out)
     check_out(request.out)
     _check_qat(request)
@@ -76,8 +77,8 @@ def search(request: Request) -> dict[str, Any]:
     return result
 
 
-def check_fits(result: dict[str, Any], budget: Budget) -> None:
-    """Raise GateFailed, naming what came nearest, when nothing fitted."""
+def check_fits(result: dict[str, Any], budget: Budget, out: Path) -> None:
+    """Raise GateFailed, naming what came nearest, when nothing fitted; an older bundle at `out` is named, too."""
     if result["chosen"] is None:
         nearest = next(row for row in result["tries"] if row["try"] == result["nearest"])
         untrained = nearest["accuracy"] is None
@@ -85,9 +86,16 @@ def check_fits(result: dict[str, Any], budget: Budget) -> None:
         broken = ", ".join(clause.text for clause in clauses)
         if untrained:
             broken += "; it was not trained, so its accuracy is not known"
-        elif nearest["keep"] < 1 and not result["last_epochs"] and all(clause.name in ACCURACY for clause in clauses):
+        elif nearest["drop"] > 0 and nearest["keep"] < 1 and not result["last_epochs"] and _trainable(clauses):
             broken += "; what pruning took comes back with time: --last-epochs 60, and another --work"
+        if out.exists():
+            broken += f"; the bundle that is in {out} is of an earlier budget"
         raise GateFailed(f"nothing fits the budget; {nearest['try']} came nearest and breaks {broken}")
+
+
+def _trainable(clauses: tuple[Clause, ...]) -> bool:
+    """Whether more training may meet these limits."""
+    return all(clause.name in ("accuracy", "drop") for clause in clauses)
 
 
 def _nearest(tries: list[dict[str, Any]], budget: Budget) -> dict[str, Any]:
@@ -120,6 +128,16 @@ def _check(request: Request) -> None:
     calibration.check_count(request.calibration)
 
 
+def _check_network(request: Request) -> None:
+    """Refuse to take channels from a network that has none to spare."""
+    run = open_run(request.run)
+    if len(request.keeps) > 1 and run.network != PRUNABLE:
+        raise UsageError(
+            f"{request.run}: channels can be removed from {PRUNABLE} alone; try the modes of this {run.network} "
+            "with --keep 1"
+        )
+
+
 def _check_qat(request: Request) -> None:
     """Refuse, before anything is measured, a network that cannot be trained for int8 when that is to be tried."""
     unfit = unfit_layers(load_model(open_run(request.run))) if "qat" in request.modes else []
@@ -144,28 +162,34 @@ def _claim(request: Request) -> None:
     # Not the budget: other limits may use the same tries.
     settings = {
         "weights": run.info["weights_sha256"], "data": dataset.content_hash(), "teacher": teacher,
+        "plan": asdict(request.plan) if MODES[1] in request.modes else None,
         "epochs": request.epochs, "rounds": request.rounds, "last_epochs": request.last_epochs,
-        "plan": asdict(request.plan), "calibration": request.calibration, "align": request.align,
+        "calibration": request.calibration, "align": request.align,
         "seed": request.seed, "device": request.device,
     }  # fmt: skip
     place = request.work / "settings.json"
     if not place.exists():
+        if request.work.is_file() or (request.work.is_dir() and any(request.work.iterdir())):
+            raise UsageError(f"{request.work}: holds something else; choose another folder with --work")
         write_json(place, settings)
         return
-    known = read_json(place)
+    known = read_json(place, "weights", "plan")
+    if known["plan"] is None or settings["plan"] is None:  # training for int8 begins now, or is left out
+        settings["plan"] = known["plan"] = known["plan"] or settings["plan"]
     changed = sorted(LABELS.get(key, f"--{key}") for key in settings if known.get(key) != settings[key])
     if changed:
         raise UsageError(
             f"{request.work}: holds tries with another {', '.join(changed)}; give another folder with --work, or "
             "remove it"
         )
+    write_json(place, settings)
 
 
 def _shapes(request: Request) -> list[dict[str, Any]]:
     """The shapes' figures, from disk where they were measured before."""
     place = request.work / "shapes.json"
     if place.exists():
-        known = read_json(place)
+        known = read_json(place, "shapes")
         same = known.get("threads", request.fps_threads) == request.fps_threads
         if same and [shape["keep"] for shape in known["shapes"]] == list(request.keeps):
             return known["shapes"]
@@ -203,15 +227,16 @@ def _decide(request: Request, tries: list[dict[str, Any]]) -> None:
         limit = min(limit if limit is not None else 100.0, 100 * (reference - floor))
     stop, lost = "", dict[float, float]()
     for row in tries:
+        finished = is_made(request, row)  # for an earlier budget
         broken = request.budget.shape().broken(row, SLACK)
         most = limit + HOPE if limit is not None and row["keep"] < 1.0 else math.inf
         if row["problem"]:
             row["verdict"] = f"cannot be made: {row['problem']}"
-        elif row is not tries[0] and broken:
+        elif row is not tries[0] and broken and not finished:
             row["verdict"] = f"not trained: breaks {', '.join(clause.text for clause in broken)}"
-        elif row is not tries[0] and stop:
+        elif row is not tries[0] and stop and not finished:
             row["verdict"] = f"not tried: {stop}"
-        elif lost.get(row["keep"], -math.inf) > most:
+        elif lost.get(row["keep"], -math.inf) > most and not finished:
             row["verdict"] = f"not tried: int8 lost {lost[row['keep']]:.1f} points"
             stop = f"keep-{row['keep']:g}-int8 lost {lost[row['keep']]:.1f} points already"
         else:

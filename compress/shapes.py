@@ -14,7 +14,7 @@ from edgeface.bundle import write_bundle
 from edgeface.compress.channels import widths_of
 from edgeface.compress.export import to_tflite
 from edgeface.compress.goal import MeasureFps, narrowed
-from edgeface.compress.importance import IMPORTANCE, channel_importance
+from edgeface.compress.importance import IMPORTANCE, Scores, channel_importance
 from edgeface.errors import UsageError
 from edgeface.models.summary import multiply_adds
 from edgeface.run import Run
@@ -41,8 +41,10 @@ def measure_shapes(
     a share is out of reach; then the figures are None.
     """
     rows: list[dict[str, Any]] = []
-    say("measuring the importance of every channel")
-    scores = channel_importance(model, widths_of(run), IMPORTANCE, train, run.face_input, seed)
+    scores: Scores = {}
+    if min(keeps) < 1.0:
+        say("measuring the importance of every channel")
+        scores = channel_importance(model, widths_of(run), IMPORTANCE, train, run.face_input, seed)
     bundles: list[Path] = []
     with tempfile.TemporaryDirectory() as folder:
         for keep in keeps:

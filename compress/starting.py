@@ -34,7 +34,7 @@ class Request:
     """What the user asked for: `goal` for channels or `sparsity` for single weights, and how to fine-tune.
 
     `recipe` is that of a round, `last_recipe` that of the last one where that is another. `fps` measures bundles side
-    by side (frames a second, None for one that does not fit the device `device`); a goal of speed needs it.
+    by side (frames a second with `threads`, None for one that does not fit `device`); a goal of speed needs it.
     """
 
     run: Path
@@ -52,6 +52,7 @@ class Request:
     seed: int = 0
     fps: MeasureFps | None = None
     device: str = "cpu"
+    threads: int = 1
     strict: bool = False
     quiet: bool = False
 

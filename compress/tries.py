@@ -27,6 +27,8 @@ from edgeface.train.recipes import recipe_path
 
 KEEPS = (1.0, 0.8, 0.6, 0.4, 0.25)
 MODES = ("int8", "qat")
+FIGURES = ("float_accuracy", "accuracy", "cosine", "macs", "bytes", "chain")
+"""What of a finished try is read again."""
 
 
 @dataclass(frozen=True)
@@ -70,11 +72,16 @@ def try_name(keep: float, mode: str) -> str:
     return f"keep-{keep:g}-{mode}"
 
 
+def is_made(request: Request, row: dict[str, Any]) -> bool:
+    """Whether a try has been made and measured, for this budget or another."""
+    return (request.work / f"{row['try']}.json").exists()
+
+
 def outcome_of(request: Request, row: dict[str, Any]) -> dict[str, Any]:
     """What `quantize` gave for a try, with its `macs`, `fps` and `speedup`; from disk where it was made before. Its
     speed is measured again with other threads."""
     place = request.work / f"{row['try']}.json"
-    found = read_json(place) if place.exists() else _quantized(request, row)
+    found = read_json(place, *FIGURES) if place.exists() else _quantized(request, row)
     if "fps" not in found or found["fps_threads"] != request.fps_threads:
         found |= {**_speed(request, row), "fps_threads": request.fps_threads}
         write_json(place, found)
@@ -164,9 +171,15 @@ def _timed_chain(request: Request, row: dict[str, Any], tried: Bundle) -> list[d
     return found["chain"]
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """A file that an earlier search left. Raises UsageError when it cannot be read."""
+def read_json(path: Path, *names: str) -> dict[str, Any]:
+    """A file that an earlier search left. Raises UsageError when it cannot be read or lacks one of these entries."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        missing = [name for name in names if name not in dict(found)]
+    except (OSError, ValueError, TypeError) as error:
         raise UsageError(f"{path}: cannot be read ({error}); remove it and start again") from None
+    if missing:
+        raise UsageError(
+            f"{path}: is damaged or of another version ({missing[0]} is missing); remove it and start again"
+        )
+    return found

@@ -82,7 +82,8 @@ def render(figures: Figures) -> str:
         f"1.0-SqNxt-23v5 on people51: {NOT_MEASURED if base is None else f'{100 * base:.2f} %'} top-1 in float32 on "
         f"{figures['images'] or 'its'} validation images. Teacher: {figures['teacher']}. Spread: standard deviation "
         "over the seeds of fine-tuning, all from one student. Trained on (recipe 'longer'): the one of 60 % for 60 "
-        "epochs, that of 40 % for 20, the unpruned for 38; a negative loss is a gain. fps: median of interleaved "
+        "epochs (seed 0 when --init began with random distillation heads, the others with fitted ones), that of 40 % "
+        "for 20, the unpruned for 38; a negative loss is a gain. fps: median of interleaved "
         f"rounds, 99 % interval in brackets; one thread of {figures['machine']}."
     )
     parts = [f"{name}: {_parts(figures[f'seconds_{key}_parts'])}" for name, key in (("int8", "int8"), ("qat", "qat"))]

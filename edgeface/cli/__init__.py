@@ -52,8 +52,10 @@ for title, modules in PARTS.items():
     for module in modules:
         part = typer.Typer()  # One each, for Typer lists a Typer's groups after all of its commands.
         module.register(part)
-        for entry in (*part.registered_commands, *part.registered_groups):
+        for entry in part.registered_commands:
             entry.rich_help_panel = title
+        for group in part.registered_groups:
+            group.rich_help_panel = title
         app.add_typer(part)
 
 

@@ -31,7 +31,7 @@ def compress(
     rounds: Annotated[int, typer.Option(help="Rounds of pruning and fine-tuning.")] = 4,
     epochs: Annotated[int, typer.Option(help="Epochs of fine-tuning in a round.")] = 6,
     last_epochs: LastEpochs = None,
-    qat_epochs: Annotated[int, typer.Option(help="Epochs of training for int8.")] = 5,
+    qat_epochs: Annotated[int | None, typer.Option(help="Epochs of training for int8. Default: 5.")] = None,
     align: Annotated[int, typer.Option(help="Widths that shrink do so to multiples of this.", min=1)] = 8,
     everything: Annotated[bool, typer.Option("--all", help="Go on after the first fit, for the whole front.")] = False,
     about: Annotated[str, typer.Option("--note", help="Text for the model card, such as limits of the data.")] = "",
@@ -57,9 +57,13 @@ def compress(
     """
     from edgeface.cli.measuring import fps_on
     from edgeface.compress.budget import parse_budget
+    from edgeface.errors import UsageError
     from edgeface.tensorflow_setup import quiet_tensorflow
 
     limits, keeps = parse_budget(budget), _shares(keep)
+    tried = tuple(part.strip() for part in modes.split(","))
+    if qat_epochs is not None and "qat" not in tried:
+        raise UsageError(f"--qat-epochs is for mode qat, which --modes {modes} leaves out")
     fps = fps_on(device, threads)
     quiet_tensorflow()
     from edgeface.compress.qat import Plan
@@ -68,8 +72,9 @@ def compress(
     request = Request(
         run, limits, out or Path("bundles") / f"{run.resolve().name}-compressed",
         work or run.resolve().parent / f"{run.resolve().name}-compress", fps,
-        teacher=teacher, data=data, keeps=keeps, modes=tuple(part.strip() for part in modes.split(",")),
-        epochs=epochs, rounds=rounds, last_epochs=last_epochs, plan=Plan(epochs=qat_epochs), align=align,
+        teacher=teacher, data=data, keeps=keeps, modes=tried,
+        epochs=epochs, rounds=rounds, last_epochs=last_epochs, align=align,
+        plan=Plan() if qat_epochs is None else Plan(epochs=qat_epochs),
         everything=everything, seed=seed, fps_threads=threads, note=about, device=device, quiet=quiet or as_json,
     )  # fmt: skip
     result = search(request)
@@ -77,7 +82,7 @@ def compress(
         print_json(result)
     else:
         _print(result, request.work, quiet)
-    check_fits(result, limits)
+    check_fits(result, limits, request.out)
 
 
 def _shares(keep: str) -> tuple[float, ...]:

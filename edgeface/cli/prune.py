@@ -17,6 +17,14 @@ if TYPE_CHECKING:
 Set = Annotated[list[str] | None, typer.Option("--set", help="Override a field: --set stage1.epochs=10.")]
 
 
+Importance = Annotated[
+    str | None, typer.Option(help="taylor (the default), bn or magnitude: what tells which channels go.")
+]
+Align = Annotated[
+    int | None, typer.Option(help="Widths that shrink do so to multiples of this; 1 is any. Default: 8.", min=1)
+]
+
+
 def register(app: typer.Typer) -> None:
     """Add the command to the application."""
     app.command("prune")(prune)
@@ -33,14 +41,18 @@ def prune(
     teacher: Annotated[Path | None, typer.Option(help="Run of the teacher, for fine-tuning.", metavar="RUN")] = None,
     data: Annotated[Path | None, typer.Option(help="Dataset; by default the one the run was trained on.")] = None,
     out: Annotated[Path | None, typer.Option(help="New run; by default RUN-pruned or RUN-sparse beside RUN.")] = None,
-    importance: Annotated[str, typer.Option(help="taylor, bn or magnitude: what tells which channels go.")] = "taylor",
-    rounds: Annotated[int, typer.Option(help="Rounds of pruning, each with fine-tuning.", min=1)] = 4,
+    importance: Importance = None,
+    rounds: Annotated[
+        int | None, typer.Option(help="Rounds of pruning, each with fine-tuning. Default: 4; --pattern takes 1.", min=1)
+    ] = None,
     last_epochs: LastEpochs = None,
-    align: Annotated[int, typer.Option(help="Widths that shrink do so to multiples of this; 1 is any.", min=1)] = 8,
+    align: Align = None,
     recipe: Annotated[str, typer.Option(help="Recipe of one round: shipped, or a TOML file.")] = "prune",
     overrides: Set = None,
     device: Annotated[str, typer.Option(help="Where --speedup counts; cpu is this machine.")] = "cpu",
-    threads: Annotated[int, typer.Option(help="Threads that --speedup is measured with.", min=1)] = 1,
+    threads: Annotated[
+        int | None, typer.Option(help="Threads that --speedup is measured with. Default: 1.", min=1)
+    ] = None,
     seed: Seed = 0,
     strict: Annotated[bool, typer.Option("--strict", help="Refuse when one image cannot be used.")] = False,
     as_json: Json = False,
@@ -59,11 +71,13 @@ def prune(
 
         edgeface prune runs/student-1.0 --pattern 2:4 --set stage1.epochs=10
     """
+    _check_used({"--importance": importance, "--align": align}, unstructured is not None or pattern is not None)
     chosen = _chosen(run, recipe, overrides, last_epochs)
     fps = _fps(device, threads, speedup)
     from edgeface.tensorflow_setup import quiet_tensorflow
 
     quiet_tensorflow()
+    from edgeface.compress.importance import IMPORTANCE
     from edgeface.compress.prune import Request, download_report
     from edgeface.compress.prune import prune as shrink
 
@@ -71,8 +85,9 @@ def prune(
     place = out or run.resolve().parent / f"{run.resolve().name}-{'sparse' if sparsity else 'pruned'}"
     request = Request(
         run, place, chosen[0], chosen[1], goal=goal, sparsity=sparsity, data=data, teacher=teacher,
-        importance=importance, rounds=rounds, last_recipe=chosen[2], align=align, seed=seed, fps=fps,
-        device=device, strict=strict, quiet=quiet or as_json,
+        importance=importance or IMPORTANCE, rounds=_rounds(rounds, pattern), last_recipe=chosen[2],
+        align=align or 8, seed=seed, fps=fps, device=device, threads=threads or 1, strict=strict,
+        quiet=quiet or as_json,
     )  # fmt: skip
     outcome = shrink(request)
     if outcome.stopped:
@@ -101,14 +116,35 @@ def _chosen(
     return load_recipe(path, "student", overrides, base), name, last
 
 
-def _fps(device: str, threads: int, speedup: float | None) -> MeasureFps:
-    """What measures `--speedup`; refuses a device that nothing would be measured for."""
+def _check_used(of_channels: dict[str, object], single_weights: bool) -> None:
+    """Refuse options of channels where single weights are pruned."""
+    from edgeface.errors import UsageError
+
+    for option, value in of_channels.items():
+        if single_weights and value is not None:
+            raise UsageError(
+                f"{option} is of channels; --unstructured and --pattern prune single weights: leave it out"
+            )
+
+
+def _rounds(rounds: int | None, pattern: str | None) -> int:
+    from edgeface.errors import UsageError
+
+    if pattern is not None and rounds not in (None, 1):
+        raise UsageError(f"--rounds {rounds}: --pattern comes at once, in one round; leave it out")
+    return rounds or 4
+
+
+def _fps(device: str, threads: int | None, speedup: float | None) -> MeasureFps:
+    """What measures `--speedup`; refuses a device and threads that nothing would be measured with."""
     from edgeface.cli.measuring import fps_on
     from edgeface.errors import UsageError
 
-    if device != "cpu" and speedup is None:
-        raise UsageError(f"--device {device}: is where --speedup counts; give --speedup, or leave it out")
-    return fps_on(device, threads)
+    given = {"--device": device if device != "cpu" else None, "--threads": threads}
+    for option, value in given.items():
+        if value is not None and speedup is None:
+            raise UsageError(f"{option} {value}: is of what --speedup measures; give --speedup, or leave it out")
+    return fps_on(device, threads or 1)
 
 
 def _goal(keep_macs: float | None, keep_params: float | None, speedup: float | None) -> Goal | None:

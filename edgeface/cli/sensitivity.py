@@ -43,7 +43,7 @@ def sensitivity(
         edgeface sensitivity runs/student-1.0 --by layer --images 512 --out audit.json
     """
     from edgeface.errors import UsageError
-    from edgeface.files import write_json
+    from edgeface.files import check_writable, write_json
     from edgeface.tensorflow_setup import quiet_tensorflow
 
     try:
@@ -53,6 +53,7 @@ def sensitivity(
     place = out or run / "sensitivity.json"
     if place.suffix.lower() == ".png" or place.is_dir():
         raise UsageError(f"--out {place}: name the JSON file; the heat map is written beside it as PNG")
+    check_writable(place.parent)
     quiet_tensorflow()
     from edgeface.compress.heatmap import draw, table
     from edgeface.compress.sensitivity import Request, measure_sensitivity

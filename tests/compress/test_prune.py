@@ -88,6 +88,8 @@ def test_the_last_round_may_be_longer(student_run, tmp_path, monkeypatch):
     assert [asked.recipe.stage1.epochs for asked in trained] == [1, 60]
     with pytest.raises(RunError, match="was begun with another --last-epochs"):
         prune(replace(request, last_recipe=None))
+    with pytest.raises(RunError, match="was begun with another --threads; remove it to begin anew, or choose another"):
+        prune(replace(request, threads=2))
 
 
 def last_recipe(run, epochs, *overrides):
@@ -277,7 +279,13 @@ def test_refuses_folders_data_and_teachers_of_something_else(student_run, tiny_r
         (["--pattern", "half"], "write it as n:m"),
         (["--keep-macs", "0.6", "--recipe", "nothing"], "no such recipe"),
         (["--keep-macs", "0.6", "--teacher", "nothing"], "no such run"),
-        (["--keep-macs", "0.6", "--device", "rpi4"], "is where --speedup counts"),
+        (["--keep-macs", "0.6", "--device", "rpi4"], "is of what --speedup measures"),
+        (["--keep-macs", "0.6", "--threads", "2"], "is of what --speedup measures"),
+        (["--speedup", "2", "--threads", "6400"], "usable cores"),
+        (["--unstructured", "0.5", "--align", "4"], "--align is of channels"),
+        (["--pattern", "2:4", "--importance", "bn"], "--importance is of channels"),
+        (["--pattern", "2:4", "--rounds", "3"], "--pattern comes at once"),
+        (["--keep-macs", "0.6", "--unstructured", "0.5"], "by one of"),
         (["--speedup", "2", "--device", "toaster"], "toaster"),
         (["--unstructured", "0.5", "--set", "average_decay=0.9"], "--set average_decay=0"),
         ([], "say what to prune"),

@@ -148,7 +148,7 @@ def test_speed_is_that_of_the_finished_try_beside_the_run(tmp_path):
 
     request = Request(tmp_path / "run", parse_budget("fps>=1.5x"), tmp_path / "out", tmp_path, rates, quiet=True)
     for name in ("keep-1-int8", "keep-0.5-int8"):  # the tries of an older version, which measured none
-        (tmp_path / f"{name}.json").write_text('{"accuracy": 0.9}')
+        (tmp_path / f"{name}.json").write_text(json.dumps(dict.fromkeys(made_tries.FIGURES, 0.9)))
     first, half = (room._blank(request, dict(shape), "int8") for shape in SHAPES[:2])
     assert made_tries.outcome_of(request, first)["fps"] == 10.0  # its shape is the network itself
     assert measured == []
@@ -188,13 +188,20 @@ def test_nearest(tmp_path):
     assert room._nearest([row(1.0, 1000, 0.0), row(0.5, 510, 6.0), row(0.25, 300, None)], budget)["keep"] == 0.5
     result = {"chosen": None, "nearest": "keep-0.25-int8", "tries": tries, "last_epochs": None}
     with pytest.raises(GateFailed, match=r"keep-0\.25-int8 came nearest and breaks size<=500B; it was not trained"):
-        check_fits(result, budget)
+        check_fits(result, budget, Path("none"))
     # A pruned network that lost too much in the rounds alone may get it back.
     result = {"chosen": None, "nearest": "keep-0.5-int8", "tries": [row(0.5, 500, 4.0)], "last_epochs": None}
-    with pytest.raises(GateFailed, match=r"breaks drop<=1; what pruning took comes back with time: --last-epochs 60"):
-        check_fits(result, budget)
-    with pytest.raises(GateFailed, match=r"breaks drop<=1$"):
-        check_fits({**result, "last_epochs": 60}, budget)
+    with pytest.raises(
+        GateFailed,
+        match=r"breaks drop<=1; what pruning took comes back with time: --last-epochs 60, and another --work$",
+    ):
+        check_fits(result, budget, Path("none"))
+    with pytest.raises(GateFailed, match=r"breaks drop<=1; the bundle that is in .* is of an earlier budget"):
+        check_fits({**result, "last_epochs": 60}, budget, Path(__file__))
+    # Where pruning took nothing, more training is no advice.
+    same = {**result, "tries": [row(0.5, 500, 0.0)]}
+    with pytest.raises(GateFailed, match=r"breaks accuracy>=99$"):
+        check_fits(same, parse_budget("accuracy>=99"), Path("none"))
 
 
 @pytest.mark.parametrize(
@@ -214,6 +221,45 @@ def test_nearest(tmp_path):
 def test_refusals(tmp_path, options, message):
     request = Request(tmp_path / "run", parse_budget("drop<=1"), tmp_path / "out", tmp_path / "work", fps, **options)
     with pytest.raises(UsageError, match=message):
+        search(request)
+    assert not (tmp_path / "work").exists()
+
+
+def test_a_folder_of_something_else_is_not_written_to(student_run, tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    for work in (tmp_path, tmp_path / "notes.txt"):
+        request = Request(student_run, parse_budget("drop<=1"), tmp_path / "x" / "out", work, fps)
+        with pytest.raises(UsageError, match=r"holds something else; choose another folder with --work"):
+            search(request)
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+@pytest.mark.parametrize(("content", "reason"), [
+    ("{}", "accuracy is missing"), ("[]", "accuracy is missing"), ("3", "cannot be read"), ("{", "cannot be read"),
+])  # fmt: skip
+def test_a_damaged_file_of_an_earlier_search_is_named(tmp_path, content, reason):
+    (tmp_path / "keep-1-int8.json").write_text(content)
+    with pytest.raises(UsageError, match=rf"keep-1-int8\.json: .*{reason}.*; remove it and start again"):
+        made_tries.read_json(tmp_path / "keep-1-int8.json", "accuracy")
+
+
+def test_training_for_int8_may_join_a_search_later(student_run, tmp_path):
+    request = Request(student_run, parse_budget("drop<=1"), tmp_path / "out", tmp_path / "work", fps, modes=("int8",))
+    room._claim(request)
+    both = replace(request, modes=("int8", "qat"), plan=Plan(epochs=3))
+    room._claim(both)
+    room._claim(request)
+    with pytest.raises(UsageError, match="another --qat-epochs"):
+        room._claim(replace(both, plan=Plan(epochs=4)))
+
+
+def test_a_network_without_channels_to_spare_is_refused_but_for_its_modes(student_run, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(student_run, other)
+    info = json.loads((other / "run.json").read_text())
+    (other / "run.json").write_text(json.dumps({**info, "network": "mobilefacenet"}))
+    request = Request(other, parse_budget("drop<=1"), tmp_path / "out", tmp_path / "work", fps)
+    with pytest.raises(UsageError, match=r"from squeezenext_23v5 alone; .* mobilefacenet with --keep 1"):
         search(request)
     assert not (tmp_path / "work").exists()
 
@@ -292,7 +338,7 @@ def test_a_search_from_end_to_end(student_run, teacher_run, tmp_path):
     assert bundle.chain[2]["macs"] <= 0.6 * bundle.chain[0]["macs"]
     assert bundle.source["budget"] == "fps>=1.1x, drop<=90"
     assert (tmp_path / "work" / "front.png").is_file()
-    check_fits(result, request.budget)
+    check_fits(result, request.budget, request.out)
     shape = json.loads((tmp_path / "work" / "shapes.json").read_text())["shapes"][1]
     assert shape["size"] == pytest.approx(result["tries"][1]["size"], rel=0.05)  # pruned at once or in rounds
     # Again: everything is on disk, nothing is measured or trained, and the choice is the same.
@@ -311,4 +357,7 @@ def test_a_search_from_end_to_end(student_run, teacher_run, tmp_path):
     assert nothing["chosen"] is None
     assert not (tmp_path / "none").exists()
     with pytest.raises(GateFailed, match=r"nothing fits the budget; keep-0\.6-int8 came nearest and breaks fps>=9x"):
-        check_fits(nothing, greedy.budget)
+        check_fits(nothing, greedy.budget, greedy.out)
+    # Another budget counts the tries that are there, whichever it would make itself.
+    lenient = search(replace(request, budget=parse_budget("drop<=90"), out=tmp_path / "lenient"))
+    assert [row["verdict"] for row in lenient["tries"]] == ["fits", "fits"]
