@@ -51,12 +51,12 @@ bundles 2.0 "$runs/student-2.0-longer"
 # With those, 24 views and 54 epochs the 2.0 had come to 89.89 %.)
 # 38 more epochs (at 1e-3) left the 1.0 at 89.14 %; that is in compression.md.
 taught "$runs/student-1.0-more" "$runs/student-1.0-taught" 38 --set stage1.learning_rate=1e-3
-# Those pruned to 60 and 40 % that are in the table are of compression.sh, which goes on from here.
+# Those pruned to 60 and 40 % and by a budget that are in the table are of compression.sh, which goes on from here.
 
 edgeface bench "$runs/bundles/teacher-float32" \
   "$runs/bundles/2.0-float32" "$here/people51-2.0-int8" "$here/people51-2.0-qat" \
   "$runs/bundles/1.0-float32" "$here/people51-1.0-int8" "$here/people51-1.0-qat" \
-  "$here/people51-pruned60-taught-int8" "$here/people51-pruned40-taught-int8" \
+  "$here/people51-pruned60-taught-int8" "$here/people51-pruned40-taught-int8" "$here/people51-1.0-compressed" \
   --device cpu --data "$data" --out "$here/people51.json" --markdown "$here/people51.md"
 devices="--device rpi4 --device rpi5 --device phone-mid"
 models="$here/people51-1.0-int8 $here/people51-2.0-int8 $runs/bundles/1.0-float32 $runs/bundles/teacher-float32"
