@@ -44,8 +44,8 @@ def search(request: Request) -> dict[str, Any]:
     Raises UsageError, RunError or DataError; see their messages. See `check_fits` for the exit code.
     """
     _check(request)
-    _check_network(request)
     check_apart("--work", request.work, request.out)
+    _check_network(request)
     check_out(request.out)
     _check_qat(request)
     _check_people(request)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 
 from edgeface.recipe import Recipe, Stage
 
@@ -21,6 +22,17 @@ def learning_rate(recipe: Recipe, stage: Stage, step: int, stage_steps: int, ste
         length = max(1, stage_steps - recipe.warmup_steps)
         return rate * 0.5 * (1 + math.cos(math.pi * (step - recipe.warmup_steps) / length))
     return rate
+
+
+def warn_of_warmup(recipe: Recipe, steps_per_epoch: int) -> None:
+    """Say on standard error that a stage ends before its warm-up does, so that it hardly learns."""
+    for number, stage in enumerate(recipe.stages):
+        steps = stage.epochs * steps_per_epoch
+        if 0 < steps <= recipe.warmup_steps:
+            sys.stderr.write(
+                f"warning: stage{number} has {steps} steps, all of them warm-up (warmup_steps={recipe.warmup_steps}); "
+                "give it more epochs, or --set warmup_steps=0\n"
+            )
 
 
 def batch_norm_momentum(recipe: Recipe, steps_per_epoch: int) -> float:

@@ -31,7 +31,7 @@ from edgeface.train.batches import Images, steps_per_epoch
 from edgeface.train.checkpoint import Place
 from edgeface.train.distillation import fitted_head
 from edgeface.train.resuming import resumed_info
-from edgeface.train.schedule import batch_norm_momentum
+from edgeface.train.schedule import batch_norm_momentum, warn_of_warmup
 from edgeface.train.start import Start
 from edgeface.train.step import Learner
 from edgeface.train.strategies import is_chief, make_strategy
@@ -85,6 +85,8 @@ def train(request: Request) -> Outcome:
     _check_replicas(request.recipe, strategy)
     per_epoch = steps_per_epoch(len(train_images), request.recipe.batch_size)
     network, build = _network(request, len(dataset.identities), per_epoch)
+    if not request.resume:
+        warn_of_warmup(request.recipe, per_epoch)
     info = _info(request, dataset, face_input, network, build, teacher)
     if request.resume:
         info = resumed_info(request.out, info, pruned=request.start is not None)

@@ -88,6 +88,8 @@ def _evaluate_split(
     from edgeface.evaluation import write_predictions
     from edgeface.run import is_run
 
+    if not target.exists():
+        raise BundleError(f"{target}: no such folder; give a bundle or a run")
     if not is_run(target) and not is_bundle(target):
         raise BundleError(f"{target}: neither a bundle (no bundle.json) nor a run (no run.json)")
     dataset = load_dataset(data)

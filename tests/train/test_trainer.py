@@ -15,7 +15,7 @@ from edgeface.recipe import Distillation, Recipe, Stage
 from edgeface.train import trainer
 from edgeface.train.batches import epoch_order, generator_for
 from edgeface.train.checkpoint import read_metrics
-from edgeface.train.schedule import batch_norm_momentum, learning_rate
+from edgeface.train.schedule import batch_norm_momentum, learning_rate, warn_of_warmup
 from edgeface.train.step import Learner
 
 
@@ -166,6 +166,14 @@ def test_free_batches_hold_each_image_at_most_once_and_p_x_k_batches_hold_k_of_e
     for batch in labels[together]:
         groups = batch.reshape(3, 4)
         assert (groups == groups[:, :1]).all()
+
+
+def test_a_stage_that_ends_before_its_warm_up_is_remarked_upon(capsys):
+    recipe = Recipe(warmup_steps=10, stage1=Stage(epochs=3), stage2=Stage(epochs=6))
+    warn_of_warmup(recipe, 3)
+    assert capsys.readouterr().err.startswith("warning: stage1 has 9 steps, all of them warm-up (warmup_steps=10)")
+    warn_of_warmup(recipe, 4)
+    assert capsys.readouterr().err == ""
 
 
 def test_learning_rate_schedules():
