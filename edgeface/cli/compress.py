@@ -57,13 +57,10 @@ def compress(
     """
     from edgeface.cli.measuring import fps_on
     from edgeface.compress.budget import parse_budget
-    from edgeface.errors import UsageError
     from edgeface.tensorflow_setup import quiet_tensorflow
 
     limits, keeps = parse_budget(budget), _shares(keep)
-    tried = tuple(part.strip() for part in modes.split(","))
-    if qat_epochs is not None and "qat" not in tried:
-        raise UsageError(f"--qat-epochs is for mode qat, which --modes {modes} leaves out")
+    tried = _modes(modes, qat_epochs)
     fps = fps_on(device, threads)
     quiet_tensorflow()
     from edgeface.compress.qat import Plan
@@ -78,11 +75,18 @@ def compress(
         everything=everything, seed=seed, fps_threads=threads, note=about, device=device, quiet=quiet or as_json,
     )  # fmt: skip
     result = search(request)
-    if as_json:
-        print_json(result)
-    else:
-        _print(result, request.work, quiet)
+    print_json(result) if as_json else _print(result, request.work, quiet)
     check_fits(result, limits, request.out)
+
+
+def _modes(modes: str, qat_epochs: int | None) -> tuple[str, ...]:
+    """The modes to try. Refuses epochs of one that is not among them."""
+    from edgeface.errors import UsageError
+
+    tried = tuple(part.strip() for part in modes.split(","))
+    if qat_epochs is not None and "qat" not in tried:
+        raise UsageError(f"--qat-epochs is for mode qat, which --modes {modes} leaves out")
+    return tried
 
 
 def _shares(keep: str) -> tuple[float, ...]:

@@ -11,6 +11,7 @@ from edgeface.cli.common import Json, LastEpochs, Quiet, Seed, command, note, pr
 
 if TYPE_CHECKING:
     from edgeface.compress.goal import Goal, MeasureFps
+    from edgeface.compress.prune import Outcome, Request
     from edgeface.compress.sparse import Sparsity
     from edgeface.recipe import Recipe
 
@@ -78,7 +79,7 @@ def prune(
 
     quiet_tensorflow()
     from edgeface.compress.importance import IMPORTANCE
-    from edgeface.compress.prune import Request, download_report
+    from edgeface.compress.prune import Request
     from edgeface.compress.prune import prune as shrink
 
     goal, sparsity = _goal(keep_macs, keep_params, speedup), _sparsity(unstructured, pattern)
@@ -89,15 +90,7 @@ def prune(
         align=align or 8, seed=seed, fps=fps, device=device, threads=threads or 1, strict=strict,
         quiet=quiet or as_json,
     )  # fmt: skip
-    outcome = shrink(request)
-    if outcome.stopped:
-        note("stopped; the same command goes on")
-        raise typer.Exit(130)
-    figures = {**outcome.figures, **(download_report(request, outcome) if sparsity else {})}
-    if as_json:
-        print_json({"run": str(outcome.run), **figures})
-    else:
-        _print(outcome.run, figures, device)
+    _report(request, shrink(request), as_json)
 
 
 def _chosen(
@@ -167,6 +160,20 @@ def _sparsity(unstructured: float | None, pattern: str | None) -> Sparsity | Non
     if unstructured is None and pattern is None:
         return None
     return Sparsity(unstructured, None if pattern is None else parse_pattern(pattern))
+
+
+def _report(request: Request, outcome: Outcome, as_json: bool) -> None:
+    """Show what came of it; of single weights also what the download saves."""
+    from edgeface.compress.prune import download_report
+
+    if outcome.stopped:
+        note("stopped; the same command goes on")
+        raise typer.Exit(130)
+    figures = {**outcome.figures, **(download_report(request, outcome) if request.sparsity else {})}
+    if as_json:
+        print_json({"run": str(outcome.run), **figures})
+    else:
+        _print(outcome.run, figures, request.device)
 
 
 def _print(run: Path, figures: dict[str, Any], device: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -84,8 +84,7 @@ def quantize(
     from edgeface.tensorflow_setup import quiet_tensorflow
 
     _check_gate(max_drop)
-    planned = {"epochs": epochs, "learning_rate": learning_rate, "frozen_share": frozen}
-    _check_used(mode, [epochs, learning_rate, frozen], calibration)
+    planned = _planned(mode, epochs, learning_rate, frozen, calibration)
     quiet_tensorflow()
     from edgeface.cli.measuring import fps_on
     from edgeface.compress.calibration import DEFAULT
@@ -93,17 +92,13 @@ def quantize(
     from edgeface.compress.quantize import Request, check_gate
     from edgeface.compress.quantize import quantize as convert
 
-    plan = Plan(**{name: value for name, value in planned.items() if value is not None})
-    images = DEFAULT if calibration is None else calibration
     request = Request(
-        run, mode, io, data, teacher, out, images, plan, seed, threads, about, strict, quiet or as_json,
-        self_distill, float_layers, None, save_run, fps_on("cpu", 1) if fps else None,
+        run, mode, io, data, teacher, out, DEFAULT if calibration is None else calibration, Plan(**planned), seed,
+        threads, about, strict, quiet or as_json, self_distill, float_layers, None, save_run,
+        fps_on("cpu", 1) if fps else None,
     )  # fmt: skip
     outcome = convert(_with_audit(request, sensitivity))
-    if as_json:
-        print_json({**outcome.to_dict(), "max_drop": max_drop})
-    else:
-        _print(outcome)
+    print_json({**outcome.to_dict(), "max_drop": max_drop}) if as_json else _print(outcome)
     _warn(outcome)
     check_gate(outcome, max_drop)
 
@@ -116,15 +111,19 @@ def _check_gate(max_drop: float | None) -> None:
         raise UsageError(f"--max-drop {max_drop:g}: give points of accuracy, such as 0.5")
 
 
-def _check_used(mode: str, plan: list[float | None], calibration: int | None) -> None:
-    """Refuse what the mode would leave unused. Of the plan are --epochs, --learning-rate and --frozen."""
+def _planned(
+    mode: str, epochs: int | None, learning_rate: float | None, frozen: float | None, calibration: int | None
+) -> dict[str, Any]:
+    """What was given of the plan of qat, as fields of a `Plan`. Refuses what the mode would leave unused."""
     from edgeface.errors import UsageError
 
-    for option, value in zip(("--epochs", "--learning-rate", "--frozen"), plan, strict=True):
+    for option, value in {"--epochs": epochs, "--learning-rate": learning_rate, "--frozen": frozen}.items():
         if value is not None and mode != "qat":
             raise UsageError(f"{option} is for --mode qat; --mode {mode} does not train")
     if calibration is not None and mode not in ("int8", "qat"):
         raise UsageError(f"--calibration is for --mode int8 and qat; --mode {mode} needs no ranges")
+    fields = {"epochs": epochs, "learning_rate": learning_rate, "frozen_share": frozen}
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def _with_audit(request: Request, sensitivity: Path | None) -> Request:
