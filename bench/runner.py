@@ -39,6 +39,11 @@ def measure(
     to_simulate = entries_to_simulate(targets, settings) if others else []
     if others and not to_simulate and CPU not in settings.devices:
         raise UsageError(f"{paths[0]}: a Keras run has no .tflite file to simulate; quantize it and give the bundle")
+    if settings.runtimes and (CPU not in settings.devices or not any(t.facts["what"] == "bundle" for t in targets)):
+        raise UsageError(
+            "--runtime is for bundles on --device cpu: TensorFlow computes a run, and a simulated device brings its own "
+            "runtime; leave it out"
+        )
     before = machine.describe()
     rows: list[Row] = []
     if CPU in settings.devices:

@@ -141,8 +141,9 @@ def quantize(request: Request) -> Outcome:
         run, model, dataset, validation, reference, request.mode, request.threads, float_layers, request.fps,
         request.teacher,
     )  # fmt: skip
-    checked = None if train is None else bundling.calibration_check(work, train, request.calibration, request.seed)
-    if checked is not None:
+    checked = None
+    if train is not None and converted.calibration:
+        checked = bundling.calibration_check(work, train, request.calibration, request.seed)
         clock.lap("checking calibration")
     measured = bundling.write(
         work, converted.model, _out(request), _settings(request, float_layers, converted), request.note

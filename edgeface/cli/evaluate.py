@@ -32,7 +32,9 @@ def evaluate(
     predictions: Annotated[
         Path | None, typer.Option(help="Write id,label lines (CSV) here, labelled split or not.")
     ] = None,
-    threads: Annotated[int, typer.Option(help="Threads of the TFLite runtime.", min=1)] = 2,
+    threads: Annotated[
+        int | None, typer.Option(help="Threads of a bundle's TFLite runtime; 2 by default.", min=1)
+    ] = None,
     worst: Annotated[
         int | None, typer.Option(help="How many identities and confusions to show; 10 by default.", min=0)
     ] = None,
@@ -70,14 +72,14 @@ def evaluate(
     if figure is not None:
         require_png(figure, "figure")
     if lfw is not None:
-        evaluate_lfw(target, lfw, (detector or "cascade", detector_model), figure, threads, as_json, quiet)
+        evaluate_lfw(target, lfw, (detector or "cascade", detector_model), figure, threads or 2, as_json, quiet)
     elif data is not None:
         shown = 10 if worst is None else worst
         _evaluate_split(target, data, split or "val", predictions, threads, shown, strict, as_json, quiet)
 
 
 def _evaluate_split(
-    target: Path, data: Path, split: str, predictions: Path | None, threads: int, worst: int, strict: bool,
+    target: Path, data: Path, split: str, predictions: Path | None, threads: int | None, worst: int, strict: bool,
     as_json: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Score one split of a dataset, show the result, and write the predictions if asked."""
@@ -92,6 +94,8 @@ def _evaluate_split(
         raise BundleError(f"{target}: no such folder; give a bundle or a run")
     if not is_run(target) and not is_bundle(target):
         raise BundleError(f"{target}: neither a bundle (no bundle.json) nor a run (no run.json)")
+    if is_run(target):
+        _refuse("is for bundles; a run is computed by TensorFlow on all cores", {"--threads": threads})
     dataset = load_dataset(data)
     unlabelled = [sample.identity is None for sample in dataset.of(split)]
     if any(unlabelled) and predictions is None:
@@ -99,7 +103,7 @@ def _evaluate_split(
             f"{data}: the '{split}' split has no labels to score against; write predictions with --predictions FILE"
         )
     outputs = _run_outputs if is_run(target) else _bundle_outputs
-    logits, labels, photos, identities = outputs(target, dataset, split, threads, strict)
+    logits, labels, photos, identities = outputs(target, dataset, split, threads or 2, strict)
     result = None if any(unlabelled) else score(logits, labels, identities, worst)
     printed = {"target": str(target), "data": str(data), "split": split}
     if result is not None and not as_json:

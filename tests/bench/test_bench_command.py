@@ -148,6 +148,7 @@ def test_input_that_cannot_be_used(saved: Path, tiny_bundle: Path, tmp_path: Pat
         ([tiny_bundle, "--threads", "two"], "give numbers"),
         ([tiny_bundle, "--threads", "0"], "usable cores"),
         ([tiny_bundle, "--device", "toaster"], "nearest: board"),
+        ([tiny_bundle, "--device", "board", "--runtime", "litert"], "brings its own runtime"),
         ([tmp_path / "nothing"], "does not exist"),
     ):
         done = run(*arguments)

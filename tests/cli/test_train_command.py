@@ -74,6 +74,10 @@ def test_train_eval_and_resume_from_the_command_line(faces, tmp_path):
     assert lines[0] == "id,label"
     assert len(lines) == 1 + json.loads(scored.stdout)["images"]
 
+    threads = run("eval", out, faces, "--threads", "1")
+    assert threads.exit_code == 2
+    assert "computed by TensorFlow" in threads.stderr
+
     weights = out / "weights.h5"
     weights.write_bytes(weights.read_bytes()[:-7])
     broken = run("eval", out, faces)

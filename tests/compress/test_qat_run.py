@@ -51,6 +51,8 @@ def test_it_reloads_to_the_same_model(trained, splits, tmp_path):
     np.testing.assert_array_equal(first, second)
     assert again.bytes == pytest.approx(trained.bytes, abs=64)
     assert again.training == []
+    assert trained.calibration is not None
+    assert again.calibration is None  # the run brings its ranges
     kept, before = (open_run(place).figures for place in (tmp_path / "kept", trained.run))
     assert kept["val_accuracy"] == before["val_accuracy"]
     assert kept["validation_images"] == before["validation_images"] == len(splits[1])
