@@ -41,7 +41,7 @@ def measure(
         raise UsageError(f"{paths[0]}: a Keras run has no .tflite file to simulate; quantize it and give the bundle")
     if settings.runtimes and (CPU not in settings.devices or not any(t.facts["what"] == "bundle" for t in targets)):
         raise UsageError(
-            "--runtime is for bundles on --device cpu: TensorFlow computes a run, and a simulated device brings its own "
+            "--runtime is for bundles on --device cpu: TensorFlow computes a run, a simulated device brings its own "
             "runtime; leave it out"
         )
     before = machine.describe()

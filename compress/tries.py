@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -68,7 +69,7 @@ class Request:
 
 
 def try_name(keep: float, mode: str) -> str:
-    """The name of a try, and of its bundle in the folder of the tries."""
+    """The name of a try, and of its bundle in the folder of the tries; a network trained for int8 is NAME-run there."""
     return f"keep-{keep:g}-{mode}"
 
 
@@ -100,11 +101,15 @@ def _quantized(request: Request, row: dict[str, Any]) -> dict[str, Any]:
     run = request.run if row["keep"] == 1.0 else _pruned(request, row["keep"])
     request.say(f"{row['try']}: quantizing and measuring")
     qat = row["mode"] == "qat"
+    kept = request.work / f"{row['try']}-run" if qat else None
+    if kept is not None and kept.exists():
+        shutil.rmtree(kept)  # of a try that was stopped before its figures were written
     outcome = quantize(
         QuantizeRequest(
             run, row["mode"], data=request.data, teacher=request.teacher if qat else None,
             out=request.work / row["try"], calibration=request.calibration, plan=request.plan, seed=request.seed,
             threads=request.threads, note=request.note, quiet=request.quiet,
+            save_run=kept,
         )
     )  # fmt: skip
     for warning in outcome.warnings:

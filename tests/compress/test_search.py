@@ -153,6 +153,22 @@ def test_speed_is_that_of_the_finished_try_beside_the_run(tmp_path):
         assert measured == times * [[tmp_path / "keep-1-int8", tmp_path / "keep-0.5-int8"]]
 
 
+def test_a_network_trained_for_int8_is_kept_as_a_run(tmp_path, monkeypatch):
+    asked = []
+
+    def stopped(request):
+        asked.append((request.save_run, request.save_run is not None and request.save_run.exists()))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(made_tries, "quantize", stopped)
+    request = Request(Path("run"), parse_budget("size<=600B"), tmp_path / "out", tmp_path, fps, quiet=True)
+    (tmp_path / "keep-1-qat-run").mkdir()  # of a search that was stopped here
+    for name in ("int8", "qat"):
+        with pytest.raises(KeyboardInterrupt):
+            made_tries.outcome_of(request, room._blank(request, dict(SHAPES[0]), name))
+    assert asked == [(None, False), (tmp_path / "keep-1-qat-run", False)]
+
+
 def test_all_tries_what_is_left(decide):
     verdicts, made = decide("accuracy>=80", everything=True)
     assert made == list(LOSSES)
