@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -133,7 +134,7 @@ def text(found: Comparison) -> str:
     """The comparison for a terminal: each change, remarks, and the rows that failed."""
     lines = [
         f"{change.row}: {change.metric} {change.old:.4g} -> {change.new:.4g} {METRICS[change.metric][0]} "
-        f"({change.ratio:.3f}x{change.by})"
+        f"({f'{change.ratio:.3f}x' if math.isfinite(change.ratio) else 'from 0'}{change.by})"
         for change in found.changes
     ]
     lines += list(found.remarks)
@@ -145,7 +146,12 @@ def to_dict(found: Comparison) -> dict[str, Any]:
     """The comparison as JSON."""
     keys = ("row", "metric", "old", "new", "ratio")
     return {
-        "changes": [{key: getattr(change, key) for key in keys} for change in found.changes],
+        # JSON knows no infinity: a figure that was 0 has no ratio.
+        "changes": [
+            {key: getattr(change, key) for key in keys}
+            | {"ratio": change.ratio if math.isfinite(change.ratio) else None}
+            for change in found.changes
+        ],
         "failed": [{"condition": condition.text, "row": change.row} for condition, change in found.failed],
         "remarks": list(found.remarks),
     }

@@ -128,6 +128,18 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "runtime": (str, type(None)),
 }
 
+_PARTS = {
+    "accuracy": ("top1", "images", "data", "split"),
+    "ratio": ("value", "low", "high"),
+    "latency_ms": ("mean", "std", "min", "p50", "p90", "p95", "p99"),
+    "rss_mb": ("base", "init", "peak"),
+    "pipeline_ms": ("p50", "photo"),
+    "delegate": ("name", "operators", "of", "evidence"),
+    "machine": ("cpu", "cores", "arch", "features", "os", "python"),
+    "settings": ("devices", "threads"),
+}
+"""What the views read of these objects, of a row or of the document."""
+
 
 def read(path: Path) -> dict[str, Any]:
     """Read a result document. Raises UsageError when it is missing, cut short, edited or of another version."""
@@ -159,6 +171,13 @@ def _problem(result: dict[str, Any]) -> str | None:
         return "machine, settings and definitions are objects"
     if not all(isinstance(result[key], list) for key in ("warnings", "notes")):
         return "warnings and notes are lists"
+    for number, row in enumerate([result, *result["rows"]]):
+        place = f"row {number}: " if number else ""
+        for name, keys in _PARTS.items():
+            part = row.get(name) if isinstance(row, dict) else None
+            missing = [key for key in keys if isinstance(part, dict) and key not in part]
+            if missing:
+                return f"{place}{name} lacks {missing[0]}"
     for number, row in enumerate(result["rows"], 1):
         missing = [key for key in ROW_FIELDS if not isinstance(row, dict) or key not in row]
         if missing:
@@ -166,6 +185,8 @@ def _problem(result: dict[str, Any]) -> str | None:
         wrong = [key for key, types in _TYPES.items() if not isinstance(row[key], types)]
         if wrong:
             return f"row {number}: {wrong[0]} is {row[wrong[0]]!r}"
+        if not all(isinstance(count, (*_NUMBERS, type(None))) for count in row["memory"].values()):
+            return f"row {number}: memory is {row['memory']!r}"
         if row["kind"] not in KINDS:
             return f"row {number}: kind {row['kind']!r} is none of {', '.join(KINDS)}"
         if (row["ms"] is None) != (row["band_ms"] is None):

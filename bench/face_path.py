@@ -51,7 +51,7 @@ def measure_path(
     return {
         "photo_pixels": list(image.shape[:2]),
         "input_pixels": face_input.size,
-        "detector": detector,
+        "detector": "none" if detector is None else detector.name,
         "runtime": recognizer.runtime,
         "runs": runs,
         "ms": {name: round(value, 4) for name, value in times.items()},

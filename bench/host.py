@@ -6,7 +6,7 @@ import contextlib
 import functools
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,53 +28,52 @@ PHOTO_SHAPE = (218, 178, 3)
 Progress = Callable[[str, int, int], None]
 
 
+@dataclass
+class _Runner:
+    """One target in the run: its processes, the last of which is alive, and what they gave so far."""
+
+    entry: Entry
+    cores: list[int]
+    processes: list[WorkerProcess] = field(default_factory=list)
+    starts: list[dict[str, Any]] = field(default_factory=list)
+    rounds: list[list[float]] = field(default_factory=list)
+
+    @property
+    def worker(self) -> WorkerProcess:
+        return self.processes[-1]
+
+
 def measure(entries: Sequence[Entry], settings: Settings, progress: Progress | None = None) -> list[Row]:
     """One row for each entry, measured in turns. `progress(what, done, total)` counts turns, then images."""
-    cores = [machine.usable_cores()[-entry.threads :] for entry in entries]
+    runners = [_Runner(entry, machine.usable_cores()[-entry.threads :]) for entry in entries]
     with contextlib.ExitStack() as stack:
         photo = stack.enter_context(_photo(entries, settings))
-        workers: list[WorkerProcess] = []
-        starts: list[list[dict[str, Any]]] = [[] for _ in entries]
-        times: list[list[list[float]]] = [[] for _ in entries]
         for group in range(latency.GROUPS):
-            workers = _renewed(workers, entries, cores, starts, stack, fresh=settings.plan.fresh)
-            turns = [functools.partial(worker.turn, settings.plan) for worker in workers]
+            for runner in runners:
+                _renew(runner, stack, fresh=settings.plan.fresh)
+            turns = [functools.partial(runner.worker.turn, settings.plan) for runner in runners]
             rounds = settings.plan.rounds // latency.GROUPS
             found = latency.interleave(turns, rounds, _later(progress, group * rounds * len(turns), latency.GROUPS))
-            for own, new in zip(times, found, strict=True):
-                own += new
-        memory = [worker.ask(do="memory") for worker in workers]
-        rows = [_row(*facts) for facts in zip(entries, cores, starts, times, memory, strict=True)]
-        rows = _more(rows, workers, settings, photo, progress)
+            for runner, new in zip(runners, found, strict=True):
+                runner.rounds += new
+        rows = [_row(runner) for runner in runners]
+        rows = _more(rows, [runner.worker for runner in runners], settings, photo, progress)
     if settings.per_op:
-        rows = [_with_profile(row, entry, own) for row, entry, own in zip(rows, entries, cores, strict=True)]
+        rows = [_with_profile(row, runner) for row, runner in zip(rows, runners, strict=True)]
     return _with_ratios(rows)
 
 
-def _renewed(
-    workers: list[WorkerProcess],
-    entries: Sequence[Entry],
-    cores: Sequence[list[int]],
-    starts: Sequence[list[dict[str, Any]]],
-    stack: contextlib.ExitStack,
-    *,
-    fresh: bool,
-) -> list[WorkerProcess]:
-    """The workers of the next group of rounds, loaded; what loading took is added to `starts`.
+def _renew(runner: _Runner, stack: contextlib.ExitStack, *, fresh: bool) -> None:
+    """A new process for the next group of rounds, loaded.
 
     TensorFlow takes too long to load eight times, so its processes stay, as all do without `fresh`.
     """
-    renewed: list[WorkerProcess] = []
-    for index, entry in enumerate(entries):
-        if workers and (not fresh or starts[index][0]["runtime"].startswith("TensorFlow")):
-            renewed.append(workers[index])
-            continue
-        if workers:
-            workers[index].close()
-        worker = stack.enter_context(WorkerProcess(entry.name, entry.path))
-        starts[index].append(worker.load(entry.threads, entry.runtime, cores[index]))
-        renewed.append(worker)
-    return renewed
+    if runner.processes:
+        if not fresh or runner.starts[0]["runtime"].startswith("TensorFlow"):
+            return
+        runner.worker.close()
+    runner.processes.append(stack.enter_context(WorkerProcess(runner.entry.name, runner.entry.path)))
+    runner.starts.append(runner.worker.load(runner.entry.threads, runner.entry.runtime, runner.cores))
 
 
 def accuracy(entry: Entry, settings: Settings, progress: Progress | None = None) -> dict[str, Any]:
@@ -141,14 +140,9 @@ def _batch(answers: list[dict[str, Any]], images: int) -> dict[str, Any]:
     return {"images": images, "fps": 1000 * images / float(np.median(times)), **_few(times)}
 
 
-def _row(
-    entry: Entry,
-    cores: list[int],
-    starts: list[dict[str, Any]],
-    rounds: list[list[float]],
-    rss: dict[str, float | None],
-) -> Row:
-    """What the latency rounds say of one entry. Start-up times are medians over its processes."""
+def _row(runner: _Runner) -> Row:
+    """What the latency rounds say of one target. Start-up times are medians over its processes."""
+    starts, rounds = runner.starts, runner.rounds
     figures = latency.summary(np.concatenate(rounds))
     medians = latency.round_percentiles(rounds, 50)
     _, low, high = latency.group_interval(medians)
@@ -158,23 +152,23 @@ def _row(
         for key in ("cold_start_ms", "load_ms", "first_inference_ms")
     }
     return Row(
-        **entry.facts,
+        **runner.entry.facts,
         device="cpu",
         kind=MEASURED,
         backend="host",
-        threads=entry.threads,
+        threads=runner.entry.threads,
         ms=figures["p50"],
         band_ms=[min(low, figures["p50"]), max(high, figures["p50"])],
         fits=True,
         runtime=start["runtime"],
         delegate=start["delegate"],
-        pinned_cores=cores,
+        pinned_cores=runner.cores,
         runs=sum(map(len, rounds)),
         processes=len(starts),
         warm_up_runs=sum(one["warm_up_runs"] for one in starts),
         latency_ms=figures,
         **took,
-        rss_mb=rss,
+        rss_mb=runner.worker.ask(do="memory"),
         round_p50_ms=medians.tolist(),
         round_p10_ms=latency.round_percentiles(rounds, latency.CALM).tolist(),
         round_spread=latency.spread(medians),
@@ -187,15 +181,16 @@ def _with_ratios(rows: list[Row]) -> list[Row]:
     return [replace(row, ratio=ratio) for row, ratio in zip(rows, ratios, strict=True)]
 
 
-def _with_profile(row: Row, entry: Entry, cores: list[int]) -> Row:
+def _with_profile(row: Row, runner: _Runner) -> Row:
     """The row with time by operator, or with the reason why there is none. Its own process may die without harm."""
     if row.what != "bundle":
         return replace(row, per_op={"reason": "only bundles (TFLite) have times by operator"})
     if not (row.runtime or "").startswith("LiteRT"):
         return replace(row, per_op={"reason": f"{row.runtime} has no profiler that Python can reach; LiteRT has"})
+    entry = runner.entry
     with WorkerProcess(entry.name, entry.path) as worker:
         try:
-            found = worker.ask(do="per_op", path=str(entry.path), threads=entry.threads, cores=cores)
+            found = worker.ask(do="per_op", path=str(entry.path), threads=entry.threads, cores=runner.cores)
         except (EdgeFaceError, RuntimeError) as error:
             lines = str(error).strip().splitlines()
             return replace(row, per_op={"reason": f"the profiler does not work here: {lines[-1]}"})

@@ -22,7 +22,7 @@ from edgeface.compress.teaching import open_teacher
 from edgeface.data.dataset import FaceDataset
 from edgeface.data.layouts import default_face_input, load_dataset
 from edgeface.errors import DataError, RunError, UsageError
-from edgeface.files import write_json
+from edgeface.files import locked, write_json
 from edgeface.metrics import top_k
 from edgeface.models import load_model
 from edgeface.models.summary import multiply_adds, trainable_parameters
@@ -68,6 +68,11 @@ def prune(request: Request) -> Outcome:
     dataset = load_dataset(data)
     _check_images(request, first, dataset)
     _claim(request, first, dataset)
+    with locked(request.out, "edgeface prune", ".prune.lock"):  # training holds the folder of its round itself
+        return _prune(request, first, dataset)
+
+
+def _prune(request: Request, first: Run, dataset: FaceDataset) -> Outcome:
     for unfit in unfit_layers(load_model(first))[:1]:
         sys.stderr.write(f"warning: {unfit}\n")
     source = first
@@ -191,17 +196,17 @@ def _round(request: Request, first: Run, source: Run, dataset: FaceDataset, fold
 
 
 def _figures(first: Run, last: Run, validation: Images) -> dict[str, Any]:
-    """Before and after. The accuracy before is measured on the same images: the run's own may be of others (--data)."""
+    """Before and after, both measured here in float32: a run's own accuracy may be of other images, or in bfloat16."""
     models = [load_model(first), load_model(last)]
-    logits = outputs_over(make_predictor(models[0]), validation, first.face_input)["logits"]
+    logits = [outputs_over(make_predictor(model), validation, first.face_input)["logits"] for model in models]
     pairs: dict[str, Sequence[Any]] = {
-        "accuracy": [top_k(logits, validation.labels), last.figures["val_accuracy"]],
+        "accuracy": [top_k(found, validation.labels) for found in logits],
         "macs": [multiply_adds(model) for model in models],
         "parameters": [trainable_parameters(model) for model in models],
     }
     before, after = ({name: values[i] for name, values in pairs.items()} for i in (0, 1))
     speedup = last.info.get("pruning", {}).get("speedup")
-    return {"before": before, "after": after, "images": last.figures["validation_images"], "speedup": speedup}
+    return {"before": before, "after": after, "images": len(validation), "speedup": speedup}
 
 
 def download_report(request: Request, outcome: Outcome) -> dict[str, Any]:

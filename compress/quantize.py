@@ -220,6 +220,8 @@ def _check_trained(request: Request, run: Run) -> None:
         request.plan.check()
     elif request.float_layers:
         raise UsageError(f"{run.path} was trained for int8 already, its float layers are settled; leave --float-layers")
+    elif request.calibration != calibration.DEFAULT:
+        raise UsageError(f"{run.path} was trained for int8 already and brings its ranges; leave --calibration out")
     if not request.plan.epochs and (request.teacher is not None or request.self_distill):
         option = "--self-distill" if request.teacher is None else "--teacher"
         raise UsageError(f"{option} teaches, and --epochs 0 trains nothing; leave one of them out")

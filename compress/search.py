@@ -19,7 +19,7 @@ from edgeface.compress.teaching import open_teacher
 from edgeface.compress.tries import MODES, Request, is_made, made, outcome_of, read_json, try_name, write_chosen
 from edgeface.data.layouts import load_dataset
 from edgeface.errors import GateFailed, UsageError
-from edgeface.files import write_json
+from edgeface.files import locked, write_json
 from edgeface.models import load_model
 from edgeface.run import open_run
 from edgeface.train.session import load_split
@@ -50,6 +50,11 @@ def search(request: Request) -> dict[str, Any]:
     _check_qat(request)
     _check_people(request)
     _claim(request)
+    with locked(request.work, "edgeface compress"):
+        return _search(request)
+
+
+def _search(request: Request) -> dict[str, Any]:
     shapes = _shapes(request)
     tries = [_blank(request, shape, mode) for shape in shapes for mode in request.modes]
     _decide(request, tries)
@@ -220,31 +225,44 @@ def _blank(request: Request, shape: dict[str, Any], mode: str) -> dict[str, Any]
 
 def _decide(request: Request, tries: list[dict[str, Any]]) -> None:
     """Make the tries in order of promise, the mildest first, and write a verdict on each."""
-    limit = request.budget.limit("drop")
-    floor = request.budget.limit("accuracy")
     reference = outcome_of(request, tries[0])["float_accuracy"]  # of the run, that drops are counted from
-    if floor is not None:
-        limit = min(limit if limit is not None else 100.0, 100 * (reference - floor))
+    most = _largest_drop(request.budget, reference) + HOPE
     stop, lost = "", dict[float, float]()
     for row in tries:
-        finished = is_made(request, row)  # for an earlier budget
-        broken = request.budget.shape().broken(row, SLACK)
-        most = limit + HOPE if limit is not None and row["keep"] < 1.0 else math.inf
-        if row["problem"]:
-            row["verdict"] = f"cannot be made: {row['problem']}"
-        elif row is not tries[0] and broken and not finished:
-            row["verdict"] = f"not trained: breaks {', '.join(clause.text for clause in broken)}"
-        elif row is not tries[0] and stop and not finished:
-            row["verdict"] = f"not tried: {stop}"
-        elif lost.get(row["keep"], -math.inf) > most and not finished:
-            row["verdict"] = f"not tried: int8 lost {lost[row['keep']]:.1f} points"
-            stop = f"keep-{row['keep']:g}-int8 lost {lost[row['keep']]:.1f} points already"
-        else:
+        far = row["keep"] < 1.0 and lost.get(row["keep"], -math.inf) > most
+        row["verdict"] = "" if row is tries[0] else _unwanted(request, row, stop, lost[row["keep"]] if far else None)
+        if not row["verdict"]:
             row |= made(request, row, reference)
             missed = request.budget.broken(row)
             row["verdict"] = f"breaks {', '.join(clause.text for clause in missed)}" if missed else "fits"
-            lost[row["keep"]] = min(lost.get(row["keep"], 100.0), row["drop"])
+            lost[row["keep"]] = min(lost.get(row["keep"], math.inf), row["drop"])
             if not missed and not request.everything:
                 stop = f"{row['try']} fits"
-            elif row["mode"] == request.modes[-1] and lost[row["keep"]] > most:
-                stop = f"{row['try']} lost {lost[row['keep']]:.1f} points already"
+        if row["keep"] < 1.0 and row["mode"] == request.modes[-1] and lost.get(row["keep"], -math.inf) > most:
+            stop = stop or f"keep-{row['keep']:g} lost {lost[row['keep']]:.1f} points already"
+
+
+def _largest_drop(budget: Budget, reference: float) -> float:
+    """Points of accuracy that the budget lets a network lose of `reference`, 0..1; infinite without a limit on it."""
+    drop, accuracy = budget.limit("drop"), budget.limit("accuracy")
+    return min(
+        math.inf if drop is None else drop,
+        math.inf if accuracy is None else 100 * (reference - accuracy),
+    )
+
+
+def _unwanted(request: Request, row: dict[str, Any], stop: str, lost: float | None) -> str:
+    """Why a try is not to be made, "" when it is. `lost` are the points that its shape lost in int8, where too many.
+
+    One that was finished for an earlier budget is judged in any case.
+    """
+    if row["problem"]:
+        return f"cannot be made: {row['problem']}"
+    if is_made(request, row):
+        return ""
+    broken = request.budget.shape().broken(row, SLACK)
+    if broken:
+        return f"not trained: breaks {', '.join(clause.text for clause in broken)}"
+    if stop:
+        return f"not tried: {stop}"
+    return "" if lost is None else f"not tried: int8 lost {lost:.1f} points"

@@ -20,6 +20,8 @@ import tf_keras
 
 from edgeface.compress.audit import operators_with_weights
 from edgeface.errors import UsageError
+from edgeface.models.summary import is_prunable
+from edgeface.models.summary import sparsity as made_sparse
 from edgeface.tensorflow_setup import silenced_stderr
 
 with silenced_stderr(), warnings.catch_warnings():
@@ -31,8 +33,6 @@ with silenced_stderr(), warnings.catch_warnings():
     from tensorflow_model_optimization.python.core.sparsity.keras.pruning_impl import Pruning
     from tensorflow_model_optimization.python.core.sparsity.keras.pruning_schedule import ConstantSparsity
 
-_SPARSE = 0.1
-"""A layer with this share of exact zeros was made sparse; trained weights are hardly ever 0."""
 NO_FASTER = (
     "it will not run faster: the runtime's sparse kernels take float 1x1 and depthwise convolutions only, and this "
     "network runs in int8 with {others} of {all} convolutions of another kind; only the compressed file is smaller. "
@@ -91,7 +91,7 @@ def sparsify(model: tf_keras.Model, sparsity: Sparsity) -> Callable[[], None]:
     Kernels of depthwise convolutions are left alone: they are few and weigh little. Patterns run along the input
     channels, the order of weights in a .tflite file.
     """
-    kernels = [layer.kernel for layer in model.layers if _is_prunable(layer)]
+    kernels = [layer.kernel for layer in model.layers if is_prunable(layer)]
     masks = [tf.Variable(tf.ones_like(kernel), trainable=False) for kernel in kernels]
     thresholds = [tf.Variable(0.0, trainable=False) for _ in kernels]
     pattern = None if sparsity.pattern is None else (sparsity.pattern[1] - sparsity.pattern[0], sparsity.pattern[1])
@@ -121,7 +121,7 @@ def sparsify(model: tf_keras.Model, sparsity: Sparsity) -> Callable[[], None]:
 
 def scheme_for(model: tf_keras.Model) -> Any:
     """TFMOT's quantization scheme for training: one that keeps zeros for a network that was made sparse."""
-    if any(_is_prunable(layer) and _zeros(layer.kernel.numpy()) > _SPARSE for layer in model.layers):
+    if made_sparse(model):
         return preserving.Default8BitPrunePreserveQuantizeScheme()
     return default_8bit_quantize_scheme.Default8BitQuantizeScheme()
 
@@ -144,12 +144,6 @@ def no_faster(model: tf_keras.Model) -> str:
     convolutions = [layer for layer in model.layers if isinstance(layer, tf_keras.layers.Conv2D)]
     others = [layer for layer in convolutions if tuple(layer.kernel_size) != (1, 1)]
     return NO_FASTER.format(others=len(others), all=len(convolutions))
-
-
-def _is_prunable(layer: tf_keras.layers.Layer) -> bool:
-    return isinstance(layer, (tf_keras.layers.Conv2D, tf_keras.layers.Dense)) and not isinstance(
-        layer, tf_keras.layers.DepthwiseConv2D
-    )
 
 
 def _zeros(values: np.ndarray) -> float:

@@ -76,24 +76,31 @@ def _narrow(
     if goal is None:
         raise ValueError("channels are removed for a goal")
     scores = channel_importance(model, widths_of(source), request.importance, images, source.face_input, request.seed)
-    unit, share = goal.unit, goal.value
+    unit = "macs" if goal.unit == "speed" else goal.unit
 
-    def narrow(share: float) -> Network:
-        return narrowed(source, model, first, unit, share, scores, request.align)
+    def narrow(kept: float) -> Network:
+        return narrowed(source, model, first, unit, kept, scores, request.align)
 
-    facts: dict[str, Any] = {"goal": goal.to_dict(), "importance": request.importance, "rounds": rounds}
-    facts["align"] = request.align
-    if goal.unit == "speed" and request.fps is not None:
-        unit = "macs"
-        if number in (1, rounds):  # at first to know that it can be reached, at last with the channels that are left
-            share, speedup = share_for_speed(
-                goal.value, first, source, narrow, request.align, request.fps, request.quiet
-            )
-            facts |= {"speedup": speedup, "device": request.device} if number == rounds else {}
-        else:
-            share = source.info["pruning"]["share"]
-    facts["share"] = share
+    share, speed = _share(request, goal, first, source, narrow, place)
+    facts = {
+        "goal": goal.to_dict(), "importance": request.importance, "rounds": rounds, "align": request.align,
+        "share": share, **speed,
+    }  # fmt: skip
     return *narrow(share ** (number / rounds)), facts
+
+
+def _share(
+    request: Request, goal: Goal, first: Run, source: Run, narrow: Callable[[float], Network], place: Place
+) -> tuple[float, dict[str, Any]]:
+    """(the share of `first` that is kept after the last round, what was measured of its speed)."""
+    number, rounds = place
+    if goal.unit != "speed" or request.fps is None:
+        return goal.value, {}
+    if 1 < number < rounds:
+        return source.info["pruning"]["share"], {}
+    # At first to know that the goal can be reached, at last with the channels that are left.
+    share, speedup = share_for_speed(goal.value, first, source, narrow, request.align, request.fps, request.quiet)
+    return share, {"speedup": speedup, "device": request.device} if number == rounds else {}
 
 
 def sparse_start(request: Request, first: Run, source: Run, dataset: FaceDataset, folder: Path, place: Place) -> Start:

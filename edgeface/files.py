@@ -11,9 +11,9 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-from edgeface.errors import StorageError
+from edgeface.errors import StorageError, UsageError
 
 
 @contextlib.contextmanager
@@ -35,7 +35,7 @@ def atomic_path(path: Path, mode: int = 0o666) -> Iterator[Path]:
     """
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+        handle, name = tempfile.mkstemp(prefix=".edgeface-", suffix=path.suffix, dir=path.parent)
         os.close(handle)
         temporary = Path(name)
         try:
@@ -57,7 +57,7 @@ def atomic_folder(path: Path, mode: int = 0o777) -> Iterator[Path]:
     with storage_errors(path):
         path = Path(os.path.abspath(path))  # "." has no name and cannot be replaced
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+        temporary = Path(tempfile.mkdtemp(prefix=".edgeface-", dir=path.parent))
         old = temporary.with_name(temporary.name + "-old")
         try:
             yield temporary
@@ -82,6 +82,45 @@ def check_writable(folder: Path) -> None:
     with storage_errors(folder):
         nearest = next(place for place in (folder, *folder.parents) if place.exists())
         tempfile.TemporaryDirectory(prefix=".edgeface-", dir=nearest).cleanup()
+
+
+@contextlib.contextmanager
+def locked(folder: Path, command: str, name: str = ".lock") -> Iterator[IO[str] | None]:
+    """Hold a folder, made if need be, for one command; yields the file `name` in it, open while the folder is held.
+
+    Raises UsageError when another `command` is at work in it. A folder that was made here and got nothing else is
+    removed again. Where the system has no flock, nothing is held.
+    """
+    made = [place for place in (folder, *folder.parents) if not place.exists()]
+    with storage_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / name).open("w")
+    with file:
+        try:
+            held = _flocked(file)
+        except BlockingIOError:
+            raise UsageError(f"{folder}: another '{command}' is at work here; wait for it") from None
+        try:
+            yield file if held else None
+        finally:
+            with contextlib.suppress(OSError):
+                if made and os.listdir(folder) == [name]:
+                    (folder / name).unlink()
+                    for place in made:
+                        place.rmdir()
+
+
+def _flocked(file: IO[str]) -> bool:
+    """Whether the file is held now, until it is closed. Raises BlockingIOError when somebody else holds it."""
+    try:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise
+    except (ImportError, OSError):  # another system, or a file system without locks
+        return False
+    return True
 
 
 def is_line(text: str) -> bool:

@@ -237,7 +237,7 @@ def create_file(path: Path, meta: dict[str, str]) -> None:
     """Make an empty gallery at `path`, whole or not at all. Raises GalleryError when there is something already."""
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)  # mode 0600
+        handle, name = tempfile.mkstemp(prefix=".edgeface-", dir=path.parent)  # mode 0600
         os.close(handle)
         try:
             _fill(Path(name), meta)

@@ -84,7 +84,7 @@ def import_new_gallery(
     """
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as folder:
+        with tempfile.TemporaryDirectory(prefix=".edgeface-", dir=path.parent) as folder:
             new = Path(folder) / path.name
             with create_gallery(new, bundle, flip=flip, key=key) as gallery:
                 done = _enroll(gallery, people)

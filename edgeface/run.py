@@ -94,6 +94,20 @@ def can_resume(path: Path) -> bool:
     return (path / "checkpoints" / "checkpoint").is_file()
 
 
+def read_metrics(run: Path) -> list[dict[str, Any]]:
+    """The epochs of a run's `metrics.jsonl`, oldest first, up to the first line that is cut short or damaged."""
+    path = run / "metrics.jsonl"
+    rows = []
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []:
+        try:
+            row = json.loads(line)
+            row["stage"], row["epoch"] = int(row["stage"]), int(row["epoch"])
+        except (ValueError, KeyError, TypeError):
+            break
+        rows.append(row)
+    return rows
+
+
 def _read_info(path: Path) -> dict[str, Any]:
     try:
         info = json.loads(path.read_text(encoding="utf-8"))

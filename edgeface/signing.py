@@ -2,13 +2,16 @@
 
 A device that pins a public key opens only bundles that the matching private key signed. It is pinned by the
 environment variable EDGEFACE_TRUST (a path), or by the file `edgeface/trust.pub` in the user's configuration folder.
+EDGEFACE_TRUST=any pins none.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 TRUST_VARIABLE = "EDGEFACE_TRUST"
+_ANY = "any"
 _ALGORITHM = "ed25519"
 _DOMAIN = b"edgeface bundle manifest 1\0"
 _LARGEST_SIGNATURE = 4096
@@ -30,10 +34,25 @@ def pinned_key() -> Path | None:
     """The public key that this device trusts, or None when it opens unsigned bundles too."""
     named = os.environ.get(TRUST_VARIABLE)
     if named:
-        return Path(named)
+        return None if named == _ANY else Path(named)
     folder = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
     path = Path(folder) / "edgeface" / "trust.pub"
     return path if os.path.lexists(path) else None
+
+
+@contextlib.contextmanager
+def own_bundles() -> Iterator[None]:
+    """Within, this process and those it starts open unsigned bundles: those that they make themselves, to be measured
+    before anybody could sign them."""
+    before = os.environ.get(TRUST_VARIABLE)
+    os.environ[TRUST_VARIABLE] = _ANY
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[TRUST_VARIABLE]
+        else:
+            os.environ[TRUST_VARIABLE] = before
 
 
 def create_key(path: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +25,12 @@ class Images:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def fingerprint(self) -> dict[str, str]:
+        """SHA-256 of the labels, and of a row of every image: another one in its place, or another order, shows."""
+        middle = self.images.shape[1] // 2
+        parts = {"labels": self.labels, "images": self.images[:, middle]}
+        return {name: hashlib.sha256(part.tobytes()).hexdigest() for name, part in parts.items()}
 
 
 def generator_for(*key: int) -> np.random.Generator:
@@ -48,8 +55,9 @@ def epoch_order(
 ) -> np.ndarray:
     """Indices of an epoch's batches, int64 (steps, batch_size); the images of a last part batch wait an epoch.
 
-    With `images_per_identity` K > 1 the batches are P x K: groups of K images of one identity. Each image comes once,
-    or with `balanced` each identity equally often, however many images it has.
+    With `images_per_identity` K > 1 the batches are P x K: groups of K images of one identity. Each image comes once
+    (but of P x K those of the last groups may wait, as many as filled up short groups), or with `balanced` each
+    identity equally often, however many images it has.
     """
     steps = steps_per_epoch(len(labels), batch_size)
     if balanced:

@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from edgeface.errors import RunError
 from edgeface.files import storage_errors, write_text
+from edgeface.run import read_metrics
 from edgeface.train.step import Learner
 
 
@@ -35,7 +36,8 @@ class Checkpoints:
 
     def __init__(self, run: Path, learner: Learner, chief: bool = True):
         # Every worker has to take part in saving; only the chief's files are kept.
-        folder = run / "checkpoints" if chief else Path(tempfile.mkdtemp())
+        self.scratch = None if chief else tempfile.TemporaryDirectory()
+        folder = run / "checkpoints" if self.scratch is None else Path(self.scratch.name)
         self.read_from = run / "checkpoints"
         self.place = tf.Variable(json.dumps(asdict(Place())), trainable=False, dtype=tf.string)
         self.checkpoint = tf.train.Checkpoint(learner=learner, place=self.place)
@@ -93,20 +95,6 @@ class MetricsLog:
                     if isinstance(value, float):
                         tf.summary.scalar(name, value)
             self.writer.flush()
-
-
-def read_metrics(run: Path) -> list[dict[str, Any]]:
-    """The epochs of a run's `metrics.jsonl`, oldest first, up to the first line that is cut short or damaged."""
-    path = run / "metrics.jsonl"
-    rows = []
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []:
-        try:
-            row = json.loads(line)
-            row["stage"], row["epoch"] = int(row["stage"]), int(row["epoch"])
-        except (ValueError, KeyError, TypeError):
-            break
-        rows.append(row)
-    return rows
 
 
 @contextlib.contextmanager

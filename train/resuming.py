@@ -51,6 +51,8 @@ def resumed_info(out: Path, info: dict[str, Any], *, pruned: bool) -> dict[str, 
         same = {
             "--network or --width": (begun["network"], begun["build"]) == (info["network"], {**info["build"], **shape}),
             "DATA": begun["dataset"]["hash"] == info["dataset"]["hash"],
+            "set of usable photos in DATA": begun["dataset"]["hash"] != info["dataset"]["hash"]
+            or begun["dataset"].get("photos") in (None, info["dataset"].get("photos")),  # runs of before have none
             "--seed": begun["seed"] == info["seed"],
             "--teacher": (begun["teacher"] or {}).get("weights_sha256")
             == (info["teacher"] or {}).get("weights_sha256"),

@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import datetime
-import platform
-import shutil
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +16,17 @@ from edgeface.data.cache import cached_images
 from edgeface.data.layouts import FaceDataset, default_face_input, load_dataset
 from edgeface.errors import DataError, RunError, UsageError
 from edgeface.face_input import FaceInput
-from edgeface.files import check_writable, storage_errors, text_sha256, write_json, write_text
+from edgeface.files import check_writable, locked, text_sha256, write_json, write_text
 from edgeface.models import build_network, load_model
 from edgeface.models.inception_resnet import SMALLEST_SIZE
 from edgeface.recipe import Recipe, to_toml
-from edgeface.run import FORMAT, Run, can_resume, open_run
+from edgeface.run import Run, can_resume, open_run
 from edgeface.train.averaging import restart_averages
 from edgeface.train.batches import Images, steps_per_epoch
 from edgeface.train.checkpoint import Place
 from edgeface.train.distillation import fitted_head
 from edgeface.train.resuming import resumed_info
+from edgeface.train.run_info import describe_run
 from edgeface.train.schedule import batch_norm_momentum, warn_of_warmup
 from edgeface.train.start import Start
 from edgeface.train.step import Learner
@@ -73,7 +69,16 @@ class Outcome:
 def train(request: Request) -> Outcome:
     """Train (or resume) one network. Raises DataError, RecipeError, RunError or StorageError; see their messages."""
     _check_folder(request)
+    # Each of several workers is given the same folder, and the chief writes.
+    held = contextlib.nullcontext() if request.strategy == "multiworker" else locked(request.out, "edgeface train")
+    with held:
+        return _train(request)
+
+
+def _train(request: Request) -> Outcome:
     dataset = load_dataset(request.data)
+    if len(dataset.identities) < 2:
+        raise DataError(f"{dataset.root}: holds photos of one person only; training needs a second to tell it from")
     face_input = default_face_input(dataset, request.recipe.size)
     if request.start:
         request.start.check(request.recipe, face_input)
@@ -87,7 +92,7 @@ def train(request: Request) -> Outcome:
     network, build = _network(request, len(dataset.identities), per_epoch)
     if not request.resume:
         warn_of_warmup(request.recipe, per_epoch)
-    info = _info(request, dataset, face_input, network, build, teacher)
+    info = describe_run(request, dataset, train_images, face_input, (network, build), teacher)
     if request.resume:
         info = resumed_info(request.out, info, pruned=request.start is not None)
         build = info["build"]
@@ -102,8 +107,6 @@ def train(request: Request) -> Outcome:
         write_json(request.out / "run.json", {**info, "figures": figures, "weights_sha256": weights_sha256})
 
     if is_chief(strategy) and not request.resume:
-        with storage_errors(request.out):
-            request.out.mkdir(parents=True, exist_ok=True)
         write_text(request.out / "recipe.toml", to_toml(request.recipe))
         write_text(request.out / "identities.txt", "".join(f"{name}\n" for name in dataset.identities))
         info["files"] = {name: text_sha256(request.out / name) for name in ("recipe.toml", "identities.txt")}
@@ -243,47 +246,12 @@ def _check_replicas(recipe: Recipe, strategy: tf.distribute.Strategy) -> None:
             f"batch_size {recipe.batch_size} cannot be split over {replicas} replicas in groups of "
             f"{recipe.images_per_identity}; --set batch_size={replicas * recipe.images_per_identity * 8}"
         )
-
-
-def _info(
-    request: Request, dataset: FaceDataset, face_input: FaceInput, network: str, build: dict, teacher: Run | None
-) -> dict[str, Any]:
-    """What `run.json` says of a run besides its figures."""
-    packages = ("edgeface", "tensorflow", "tf-keras", "numpy", "opencv-python")
-    return {
-        "format": FORMAT,
-        "network": network,
-        "build": build,
-        "face_input": face_input.to_dict(),
-        "dataset": {"path": str(dataset.root.resolve()), "hash": dataset.content_hash(), "layout": dataset.layout,
-                    "training_images": len(dataset.of("train"))},
-        "recipe": request.recipe_name,
-        "teacher": None if teacher is None else {
-            "run": str(teacher.path.resolve()), "weights_sha256": teacher.info["weights_sha256"],
-            "figures": teacher.figures,
-        },
-        "seed": request.seed,
-        "strategy": request.strategy,
-        "started": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        "git_revision": git_revision(),
-        "machine": {"system": platform.platform(terse=True), "processor": platform.machine()},
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in packages}},
-        **(request.start.facts if request.start else {}),
-    }  # fmt: skip
-
-
-def git_revision() -> str | None:
-    """The revision of the source tree this package runs from, None where git does not keep this file: installed within
-    another project's checkout, that one's revision says nothing."""
-    git = shutil.which("git")
-    if git is None:
-        return None
-    here = Path(__file__).resolve()
-    for arguments in (("ls-files", "--error-unmatch", here.name), ("rev-parse", "HEAD")):
-        result = subprocess.run([git, *arguments], cwd=here.parent, capture_output=True, text=True, check=False)
-        if result.returncode:
-            return None
-    return result.stdout.strip()
+    triplets = any(stage.triplet and stage.epochs for stage in recipe.stages)
+    if triplets and recipe.batch_size // replicas < 2 * recipe.images_per_identity:
+        raise UsageError(
+            f"batch_size {recipe.batch_size} leaves each of {replicas} replicas one identity, triplets need two; "
+            f"--set batch_size={2 * replicas * recipe.images_per_identity}"
+        )
 
 
 def _finish(request: Request, job: Job, place: Place) -> dict[str, Any]:

@@ -9,12 +9,9 @@ from typing import Any
 
 from edgeface.errors import UsageError
 from edgeface.face_input import FaceInput
-from edgeface.models.summary import zero_share
+from edgeface.models.summary import sparsity
 from edgeface.recipe import Recipe
 from edgeface.train.step import Learner
-
-SPARSE = 0.1
-"""A network with this share of exact zeros was made sparse. Rounding makes 1 to 2 % in the int8 bundles of people51."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +39,8 @@ class Start:
     def begin(self, learner: Learner) -> Callable[[], None] | None:
         """`prepare`, with a warning of zeros that training fills: the download of a sparse network grows again."""
         after_step = self.prepare(learner)
-        zeros = zero_share(learner.model)
-        if after_step is None and learner.recipe.epochs and zeros > SPARSE:
+        zeros = sparsity(learner.model) if after_step is None and learner.recipe.epochs else 0.0
+        if zeros:
             sys.stderr.write(
                 f"warning: {100 * zeros:.0f} % of the weights are zero, and training does not keep them so; for a "
                 "sparse network prune with --unstructured or --pattern last\n"

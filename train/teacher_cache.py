@@ -63,12 +63,9 @@ class TeacherCache:
                 self(stage, view)
 
     def _folder(self, stage: Stage) -> Path:
-        middle = self.data.images.shape[1] // 2
         identity = {
             "weights": self.run.info["weights_sha256"],
-            "labels": hashlib.sha256(self.data.labels.tobytes()).hexdigest(),
-            # A row of every photo: another one in its place must not get the stored outputs.
-            "images": hashlib.sha256(self.data.images[:, middle].tobytes()).hexdigest(),
+            **self.data.fingerprint(),  # another photo in the place of one must not get the stored outputs
             "input": self.run.face_input.to_dict(),
             "augmentation": asdict(self.config),
             "basic": stage.basic_augmentation,

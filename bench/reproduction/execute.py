@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import IO, Any
 
 from edgeface.bench.reproduction.plan import PlannedRun
-from edgeface.errors import UsageError
 from edgeface.files import storage_errors
 
 POLL_SECONDS = 0.2
@@ -64,28 +63,6 @@ def execute(runs: Sequence[PlannedRun], workshop: Workshop, say: Callable[[str],
                 working[run.key] = _start(run, workshop)
             time.sleep(POLL_SECONDS)
     return ended
-
-
-@contextlib.contextmanager
-def locked(folder: Path) -> Iterator[IO[str] | None]:
-    """Hold a folder for one reproduction, and for its processes should it be killed before them.
-
-    Raises UsageError when another one is at work in it. Where the system has no flock, nothing is held.
-    """
-    try:
-        import fcntl
-    except ImportError:
-        yield None
-        return
-    with storage_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / ".lock").open("w")
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise UsageError(f"{folder}: another 'edgeface reproduce' is at work here; wait for it") from None
-        yield file
 
 
 def _next(

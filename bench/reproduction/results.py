@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import json
 import math
 import statistics
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from edgeface.bench.reproduction.reading import check_fields
 from edgeface.bench.reproduction.score import is_as_planned, read_score
 from edgeface.bench.reproduction.speed import read_speed, speed_of
 from edgeface.bench.reproduction.state import run_info, state_of
+from edgeface.run import read_metrics
 
 FORMAT = "edgeface-reproduction"
 VERSION = 1
@@ -98,7 +98,7 @@ def _run(out: Path, plan: Plan, run: PlannedRun) -> dict[str, Any]:
     state = state_of(out, plan, run)
     folder = out / "runs" / run.key
     info = _described(folder) if state.name != "new" else {}
-    curve = _curve(folder / "metrics.jsonl") if state.name != "new" else []
+    curve = _curve(folder) if state.name != "new" else []
     score = read_score(out, run.key) if state.name == "finished" else None
     if score is not None and score["weights_sha256"] != info.get("weights_sha256"):
         score = None
@@ -136,20 +136,11 @@ def _described(folder: Path) -> dict[str, Any]:
     return info
 
 
-def _curve(path: Path) -> list[dict[str, Any]]:
+def _curve(folder: Path) -> list[dict[str, Any]]:
     """Of every epoch: stage, global_step, loss, training accuracy and validation accuracy."""
     wanted = ("stage", "epoch", "global_step", "loss", "accuracy", "val_accuracy")
-    rows = []
-    for line in path.read_bytes().splitlines() if path.is_file() else []:
-        try:
-            row = json.loads(line)
-        except ValueError:
-            # The last line of a run that was killed while it wrote.
-            break
-        if not isinstance(row, dict) or not {"global_step", "val_accuracy"} <= row.keys():
-            break
-        rows.append({name: row[name] for name in wanted if name in row})
-    return rows
+    rows = [row for row in read_metrics(folder) if {"global_step", "val_accuracy"} <= row.keys()]
+    return [{name: row[name] for name in wanted if name in row} for row in rows]
 
 
 def _accuracy(run: dict[str, Any], kind: str, split: str) -> float | None:

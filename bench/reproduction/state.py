@@ -13,7 +13,7 @@ from edgeface.bench.reproduction.recipes import differences
 from edgeface.errors import RecipeError, RunError
 from edgeface.files import write_json
 from edgeface.recipe import load_recipe
-from edgeface.run import can_resume
+from edgeface.run import can_resume, read_metrics
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,7 @@ def state_of(out: Path, plan: Plan, run: PlannedRun) -> State:
     planned = read_recipe(out, run.key)
     found = load_recipe(folder / "recipe.toml", "student", trains=False)  # it may be one that --init made
     changed = differences(planned, found, run.teacher is not None)
-    metrics = folder / "metrics.jsonl"
-    epochs = metrics.read_bytes().count(b"\n") if metrics.is_file() else 0
+    epochs = len(read_metrics(folder))
     if info["figures"].get("finished"):
         return State("finished", epochs, changed)
     if can_resume(folder):

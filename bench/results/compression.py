@@ -167,7 +167,7 @@ def _table_rows(figures: Figures) -> list[tuple[str, str, str, str]]:
             _least(peer and peer["ratio"]["value"], 4.0),
         ),
         (
-            f"their accuracy after epoch {figures['peer_epochs'] or 'N'} of each, 1.0 / MobileFaceNet",
+            f"their accuracy, trained alike for {figures['peer_epochs'] or 'N'} epochs, 1.0 / MobileFaceNet",
             "same row",
             peer["accuracy"] if peer else NOT_MEASURED,
             "",

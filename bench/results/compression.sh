@@ -7,7 +7,7 @@
 # not there yet is 'not measured' in the table. It is written again after every step.
 set -euo pipefail
 data=$1 runs=$2
-seeds=${SEEDS:-0 1 2} peer_epochs=${PEER_EPOCHS:-100}
+seeds=${SEEDS:-0 1 2} peer_epochs=${PEER_EPOCHS:-24}
 here=$(cd "$(dirname "$0")" && pwd)
 work=$runs/compression
 teacher=${TEACHER:-$runs/teacher} student=${STUDENT:-$runs/student-1.0-taught}
@@ -64,7 +64,7 @@ peer() { # RUN OPTIONS...: a network from scratch at 112 px
   else
     rm -rf "$run"
     edgeface train student "$data" "$@" --out "$run" --recipe cpu --precision bf16 \
-      --set size=112 --set stage0.epochs="$peer_epochs" --set stage1.epochs=0
+      --set size=112 --set batch_size=32 --set stage0.epochs="$peer_epochs" --set stage1.epochs=0
   fi
 }
 

@@ -64,6 +64,8 @@ def calibrate(
     from edgeface.embedder import Recognizer
 
     _check_places(bundle, figure, dry_run)
+    if split is not None and data.is_file():
+        raise UsageError(f"--split is of a dataset's folder; {data} is a file of pairs; leave it out")
     recognizer = Recognizer(bundle, threads, runtime)
     progress = progress_line(quiet)
     finder = open_detector(detector or ("cascade" if data.is_file() else "none"), detector_model)

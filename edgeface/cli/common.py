@@ -29,7 +29,7 @@ LastEpochs = Annotated[
 Seed = Annotated[
     int,
     typer.Option(
-        help="Seed of everything but the views that a teacher sees: they always use seed 0.", min=0, max=2**31 - 1
+        help="Seed of everything but the stored views of a teacher: they always use seed 0.", min=0, max=2**31 - 1
     ),
 ]
 _ALONE = {"matplotlib": "matplotlib", "numpy": "numpy", "cv2": "opencv-python", "tomli": "tomli"}

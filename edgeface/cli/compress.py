@@ -57,6 +57,7 @@ def compress(
     """
     from edgeface.cli.measuring import fps_on
     from edgeface.compress.budget import parse_budget
+    from edgeface.signing import own_bundles
     from edgeface.tensorflow_setup import quiet_tensorflow
 
     limits, keeps = parse_budget(budget), _shares(keep)
@@ -74,7 +75,8 @@ def compress(
         plan=Plan() if qat_epochs is None else Plan(epochs=qat_epochs),
         everything=everything, seed=seed, fps_threads=threads, note=about, device=device, quiet=quiet or as_json,
     )  # fmt: skip
-    result = search(request)
+    with own_bundles():
+        result = search(request)
     print_json(result) if as_json else _print(result, request.work, quiet)
     check_fits(result, limits, request.out)
 

@@ -42,6 +42,7 @@ def demo(
 
     faces, bundles = out / "faces", [out / "student-float32", out / "student-int8"]
     note(f"1/5 drawing {IMAGES} photos of each of {IDENTITIES} synthetic people", quiet=quiet)
+    _check_seed(out / "seed.txt", seed)
     if not faces.exists():
         draw_faces(faces, IDENTITIES, IMAGES, seed=seed)
     quiet_tensorflow()
@@ -55,6 +56,16 @@ def demo(
     _report(out, bundles, result, photo, as_json)
 
 
+def _check_seed(place: Path, seed: int) -> None:
+    """Remember the seed of the faces; refuse a demo that was begun with another."""
+    from edgeface.files import write_text
+
+    known = place.read_text(encoding="utf-8").strip() if place.is_file() else str(seed)
+    if known != str(seed):
+        raise UsageError(f"{place.parent}: was begun with --seed {known}; give that, or another folder with --out")
+    write_text(place, f"{seed}\n")
+
+
 def _train(out: Path, name: str, width: float | None, seed: int, quiet: bool, title: str) -> None:
     from edgeface.recipe import load_recipe
     from edgeface.run import can_resume
@@ -66,8 +77,6 @@ def _train(out: Path, name: str, width: float | None, seed: int, quiet: bool, ti
     resume = can_resume(run)
     if resume:
         begun = _said(run)
-        if begun.get("seed") not in (None, seed):
-            raise UsageError(f"{out}: was begun with --seed {begun['seed']}; give that, or another folder with --out")
         if begun.get("figures", {}).get("finished"):
             return
         recipe, _ = read_resumed(run, name, [])

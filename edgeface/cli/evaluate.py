@@ -97,14 +97,17 @@ def _evaluate_split(
     if is_run(target):
         _refuse("is for bundles; a run is computed by TensorFlow on all cores", {"--threads": threads})
     dataset = load_dataset(data)
-    unlabelled = [sample.identity is None for sample in dataset.of(split)]
-    if any(unlabelled) and predictions is None:
+    known = any(sample.identity is not None for sample in dataset.of(split))
+    if not known and predictions is None:
         raise DataError(
             f"{data}: the '{split}' split has no labels to score against; write predictions with --predictions FILE"
         )
     outputs = _run_outputs if is_run(target) else _bundle_outputs
     logits, labels, photos, identities = outputs(target, dataset, split, threads or 2, strict)
-    result = None if any(unlabelled) else score(logits, labels, identities, worst)
+    labelled = labels >= 0
+    result = score(logits[labelled], labels[labelled], identities, worst) if labelled.any() else None
+    if result is not None and not labelled.all():
+        note(f"{(~labelled).sum()} of {len(labels)} photos have no label: they are not scored", quiet=quiet)
     printed = {"target": str(target), "data": str(data), "split": split}
     if result is not None and not as_json:
         _print(target, result, 0 if quiet else worst)

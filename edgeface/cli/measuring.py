@@ -22,8 +22,10 @@ def fps_on(device: str, threads: int) -> Callable[[Sequence[Path]], list[float |
 
     def measured(paths: Sequence[Path]) -> list[float | None]:
         from edgeface.bench.runner import measure
+        from edgeface.signing import own_bundles
 
-        rows = measure(list(paths), settings)["rows"]
+        with own_bundles():
+            rows = measure(list(paths), settings)["rows"]
         return [row["fps"] for row in rows]
 
     return measured

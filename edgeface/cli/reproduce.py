@@ -206,17 +206,19 @@ def _reproduce(
 ) -> None:
     """Run what is left, measure speed unless `devices` is empty, and write the results whatever measuring does."""
     from edgeface.bench.reproduction import tables
-    from edgeface.bench.reproduction.execute import execute, locked
+    from edgeface.bench.reproduction.execute import execute
     from edgeface.bench.reproduction.score import is_complete
     from edgeface.bench.reproduction.state import state_of, write_plan
     from edgeface.errors import RunError
+    from edgeface.files import locked
+    from edgeface.signing import own_bundles
 
     def say(message: str) -> None:
         note(message, quiet=quiet)
 
     for run in runs:
         state_of(out, plan, run)
-    with locked(out) as lock:
+    with locked(out, "edgeface reproduce") as lock, own_bundles():
         write_plan(out, plan)
         todo = [run for run in runs if not is_complete(out, plan, run)]
         ended = execute(todo, _workshop(plan, out, jobs, lock, quiet), say)

@@ -113,6 +113,9 @@ def student(
 ) -> None:
     """Train a student, SqueezeNext-23v5 or MobileFaceNet, by itself or taught by a teacher.
 
+    What the teacher says of augmented views of the photos is stored in its run (`views/`, about 4 KB a photo and view) and
+    shared by all students; it may be removed, and is made again when it is needed.
+
     Examples:
 
         edgeface train student photos/ --width 1.0 --teacher runs/teacher

@@ -10,14 +10,12 @@ A `test/` folder may hold unlabelled photos in the first two, and may be all the
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgeface.data.dataset import CELEBA, IDENTITY_FOLDERS, SPLIT_LISTS, FaceDataset, Sample, default_face_input
+from edgeface.data.problems import Found, Problem, check_identities, count_of
 from edgeface.errors import DataError
-from edgeface.files import is_line
 
 __all__ = ["FaceDataset", "Problem", "Sample", "default_face_input", "load_dataset", "scan_dataset"]
 
@@ -26,29 +24,6 @@ IMAGE_SUFFIXES = frozenset(
 )
 _FOLDER_NAMES = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 _CELEBA_SPLITS = {"0": "train", "1": "val", "2": "test"}
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Something wrong with a dataset. An "error" makes it unusable, a "warning" does not."""
-
-    severity: str
-    kind: str
-    message: str
-
-
-@dataclass
-class _Found:
-    """What a layout's reader collects: photos as (path, identity name or None, split), and problems."""
-
-    photos: list[tuple[Path, str | None, str]] = field(default_factory=list)
-    problems: list[Problem] = field(default_factory=list)
-
-    def error(self, kind: str, message: str) -> None:
-        self.problems.append(Problem("error", kind, message))
-
-    def warning(self, kind: str, message: str) -> None:
-        self.problems.append(Problem("warning", kind, message))
 
 
 def load_dataset(root: Path | str) -> FaceDataset:
@@ -72,7 +47,7 @@ def scan_dataset(root: Path | str) -> tuple[FaceDataset, tuple[Problem, ...]]:
     root = Path(root)
     if not root.is_dir():
         raise DataError(f"{root}: is not a folder; name the folder that holds the photos")
-    found = _Found()
+    found = Found()
     try:
         layout = _read(root, found)
     except OSError as error:
@@ -85,11 +60,11 @@ def scan_dataset(root: Path | str) -> tuple[FaceDataset, tuple[Problem, ...]]:
     index = {name: position for position, name in enumerate(identities)}
     samples = tuple(Sample(path, None if name is None else index[name], split) for path, name, split in found.photos)
     dataset = FaceDataset(root, layout, identities, samples)
-    _check_identities(dataset, found)
+    check_identities(dataset, found)
     return dataset, tuple(found.problems)
 
 
-def _read(root: Path, found: _Found) -> str:
+def _read(root: Path, found: Found) -> str:
     celeba = _celeba_files(root)
     if celeba is not None:
         _read_celeba(*celeba, found)
@@ -98,7 +73,7 @@ def _read(root: Path, found: _Found) -> str:
     splits = {_FOLDER_NAMES[name]: root / name for name in present}
     beside = [name for name in _list(root)[0] if name not in present]
     if beside and ("train" in splits or "val" in splits):
-        names = f"{_count(beside, 'folder')} beside {' and '.join(present)} not read: {beside[0]}"
+        names = f"{count_of(beside, 'folder')} beside {' and '.join(present)} not read: {beside[0]}"
         found.warning("folders not read", f"{root}: {names}")
     if len(splits) < len(present):
         found.error("split twice", f"{root}: {', '.join(present)} are one split twice; keep one folder for validation")
@@ -115,7 +90,7 @@ def _read(root: Path, found: _Found) -> str:
     return IDENTITY_FOLDERS
 
 
-def _read_identity_folders(folder: Path, split: str, found: _Found) -> None:
+def _read_identity_folders(folder: Path, split: str, found: Found) -> None:
     folders, images, others = _list(folder)
     if images and split == "test" and not folders:
         found.photos += [(folder / name, None, split) for name in images]
@@ -131,19 +106,19 @@ def _read_identity_folders(folder: Path, split: str, found: _Found) -> None:
         inside += [f"{name}/{other}" for other in more]
         if nested:
             found.warning(
-                "nested folders", f"{folder / name}: {_count(nested, 'folder')} inside it are not read: {nested[0]}"
+                "nested folders", f"{folder / name}: {count_of(nested, 'folder')} inside it are not read: {nested[0]}"
             )
         if not photos:
             message = f"{folder / name}: holds no photos; add some or remove the folder"
             (found.error if split in ("train", "all") else found.warning)("empty folder", message)
     if images:
-        found.warning("loose photos", f"{folder}: {_count(images, 'photo')} outside any person's folder: {images[0]}")
+        found.warning("loose photos", f"{folder}: {count_of(images, 'photo')} outside any person's folder: {images[0]}")
     others = inside + (others if split != "all" else [])  # beside the folders of people lie README and the like
     if others:
-        found.warning("other files", f"{folder}: {_count(others, 'file')} that are not photos: {others[0]}")
+        found.warning("other files", f"{folder}: {count_of(others, 'file')} that are not photos: {others[0]}")
 
 
-def _read_split_list(split: str, folder: Path, labels: Path, found: _Found) -> None:
+def _read_split_list(split: str, folder: Path, labels: Path, found: Found) -> None:
     folders, images, _ = _list(folder)
     if not labels.is_file():
         if split != "test":
@@ -159,7 +134,7 @@ def _read_split_list(split: str, folder: Path, labels: Path, found: _Found) -> N
     found.photos += [(folder / name, who, split) for name, who in identities.items() if name in present]
     unlabelled = sorted(present - set(identities))
     if unlabelled:
-        found.warning("unlabelled", f"{folder}: {_count(unlabelled, 'photo')} not in {labels.name}: {unlabelled[0]}")
+        found.warning("unlabelled", f"{folder}: {count_of(unlabelled, 'photo')} not in {labels.name}: {unlabelled[0]}")
 
 
 def _celeba_files(root: Path) -> tuple[Path, Path, Path | None] | None:
@@ -182,7 +157,7 @@ def _celeba_files(root: Path) -> tuple[Path, Path, Path | None] | None:
     return photos, labels, partition
 
 
-def _read_celeba(folder: Path, labels: Path, partition: Path | None, found: _Found) -> None:
+def _read_celeba(folder: Path, labels: Path, partition: Path | None, found: Found) -> None:
     identities = _read_table(labels, found)
     _, images, _ = _list(folder)
     _report_missing(labels, folder, identities, images, found)
@@ -193,14 +168,14 @@ def _read_celeba(folder: Path, labels: Path, partition: Path | None, found: _Fou
     present = set(images)
     unplaced = [name for name in identities if name in present and name not in splits]
     if partition is not None and unplaced:
-        found.warning("unlabelled", f"{partition}: {_count(unplaced, 'photo')} missing: {unplaced[0]}")
+        found.warning("unlabelled", f"{partition}: {count_of(unplaced, 'photo')} missing: {unplaced[0]}")
     for name, who in identities.items():
         split = _CELEBA_SPLITS.get(splits.get(name, "")) if partition is not None else "all"
         if name in present and split is not None:
             found.photos.append((folder / name, who, split))
 
 
-def _read_table(path: Path, found: _Found) -> dict[str, str]:
+def _read_table(path: Path, found: Found) -> dict[str, str]:
     """The `name value` lines of a label file; wrong and repeated lines are reported once each."""
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -217,56 +192,19 @@ def _read_table(path: Path, found: _Found) -> dict[str, str]:
         elif table.setdefault(parts[0].strip(), parts[1]) != parts[1]:
             repeated.append(f"line {number}: {parts[0].strip()}")
     if wrong:
-        found.error("bad labels", f"{path}: {_count(wrong, 'line')} without 'name identity': {wrong[0]}")
+        found.error("bad labels", f"{path}: {count_of(wrong, 'line')} without 'name identity': {wrong[0]}")
     if repeated:
-        found.error("bad labels", f"{path}: {_count(repeated, 'photo')} listed with two identities: {repeated[0]}")
+        found.error("bad labels", f"{path}: {count_of(repeated, 'photo')} listed with two identities: {repeated[0]}")
     return table
 
 
-def _report_missing(labels: Path, folder: Path, table: dict[str, str], images: Iterable[str], found: _Found) -> None:
+def _report_missing(labels: Path, folder: Path, table: dict[str, str], images: Iterable[str], found: Found) -> None:
     missing = sorted(set(table) - set(images))
     if missing:
         found.error(
             "missing files",
-            f"{labels}: names {_count(missing, 'file')} not in {folder.name}/ (first: {missing[0]}); "
+            f"{labels}: names {count_of(missing, 'file')} not in {folder.name}/ (first: {missing[0]}); "
             "restore them or remove their lines",
-        )
-
-
-def _check_identities(dataset: FaceDataset, found: _Found) -> None:
-    """Report names that no label file can hold, a missing validation split, validation identities that train lacks, and
-    identities with a single photo to learn from."""
-    bad = [name for name in dataset.identities if not is_line(name)]
-    if bad:
-        found.error(
-            "bad names",
-            f"{dataset.root}: identity {bad[0]!r} cannot be a line of a UTF-8 text file; rename its folder "
-            "(no space at either end, no line break)",
-        )
-    if "train" in dataset.splits and "val" not in dataset.splits:
-        found.warning(
-            "no validation",
-            f"{dataset.root}: has no val photos, which training needs; make a new split with: edgeface data split "
-            f"{dataset.root} --resplit --out NEW_FOLDER",
-        )
-    learnt = Counter(sample.identity for sample in dataset.samples if sample.split in ("train", "all"))
-    for split in ("val", "test"):
-        others = {sample.identity for sample in dataset.samples if sample.split == split}
-        others -= {None, *learnt}
-        if others and learnt:
-            first = dataset.identities[min(other for other in others if other is not None)]
-            (found.error if split == "val" else found.warning)(
-                "identities absent from train",
-                f"{dataset.root}: {_count(others, 'identity')} of {split} absent from train (first: {first}); "
-                "move some photos to train, or split anew with: edgeface data split "
-                f"{dataset.root} --resplit --out NEW_FOLDER",
-            )
-    single = sorted(identity for identity, photos in learnt.items() if identity is not None and photos == 1)
-    if single:
-        first = dataset.identities[single[0]]
-        found.warning(
-            "one image",
-            f"{dataset.root}: {_count(single, 'identity')} with a single photo to learn from; first: {first}",
         )
 
 
@@ -286,15 +224,9 @@ def _list(folder: Path) -> tuple[list[str], list[str], list[str]]:
     return sorted(folders), sorted(images), sorted(others)
 
 
-def _count(items: Iterable[object], noun: str) -> str:
-    number = len(list(items))
-    plural = noun[:-1] + "ies" if noun.endswith("y") else noun + "s"
-    return f"{number} {noun if number == 1 else plural}"
-
-
 def _is_number(name: str) -> bool:
     return name.isascii() and name.isdigit()
 
 
-def _numeric(name: str) -> int:
-    return int(name)
+def _numeric(name: str) -> tuple[int, str]:
+    return int(name), name  # "1" and "01" are two people, always in the same order

@@ -100,7 +100,7 @@ def test_means_spread_and_verdicts(script, tmp_path):
     assert cell(text, "its embedding cosine")[2:] == ["0.9700 (one run)", "NO"]
     assert cell(text, "1.0 int8 against MobileFaceNet")[2:] == ["5.00x (4.90-5.10)", "yes"]
     assert "90.00 % top-1 in float32 on 100 validation images. Teacher: 2.0-SqNxt-23v5 of 92.00 %." in text
-    assert cell(text, "their accuracy after epoch 3 of each")[2] == "90.00 % / 80.00 %"
+    assert cell(text, "their accuracy, trained alike for 3 epochs")[2] == "90.00 % / 80.00 %"
     assert '--budget "size<=600KB, drop<=1" --last-epochs 60`: chosen is keep-0.5-int8' in text
     assert cell(text, "keep-0.5-int8") == ["keep-0.5-int8", "88.00 %", "0.50", "500", "20.0", "1.50x", "fits"]
     assert cell(text, "keep-1-int8")[1:3] == ["", ""]

@@ -33,7 +33,16 @@ def test_damaged_results_are_refused(result: dict[str, Any], tmp_path: Path) -> 
     odd["rows"][0]["ms"] = "fast"
     timeless = json.loads(whole)
     timeless["rows"][0]["latency_ms"] = None
+    edited = {}
+    for name, value in (("accuracy", {}), ("memory", {"arena": "big"}), ("ratio", {"value": 1})):
+        edited[name] = json.loads(whole)
+        edited[name]["rows"][1][name] = value
     for content, message in (
+        (json.dumps({**result, "machine": {}}), "machine lacks cpu"),
+        (json.dumps({**result, "settings": {}}), "settings lacks devices"),
+        (json.dumps(edited["accuracy"]), "row 2: accuracy lacks top1"),
+        (json.dumps(edited["memory"]), "row 2: memory is"),
+        (json.dumps(edited["ratio"]), "row 2: ratio lacks low"),
         (whole[: len(whole) // 2], "cannot be read"),
         ("[]", "is not a result"),
         (json.dumps({**result, "version": 1}), "version 1, this EdgeFace reads 2"),

@@ -8,11 +8,8 @@ import threading
 import time
 from dataclasses import replace
 
-import pytest
-
-from edgeface.bench.reproduction.execute import Workshop, execute, locked
+from edgeface.bench.reproduction.execute import Workshop, execute
 from edgeface.bench.reproduction.plan import PlannedRun
-from edgeface.errors import UsageError
 
 
 def fake_runs():
@@ -61,8 +58,3 @@ def test_ctrl_c_lets_the_running_one_save_and_starts_no_other(tmp_path):
     assert ended.stopped
     assert not ended.failed
     assert (tmp_path / "order").read_text() == "+t "
-
-
-def test_two_reproductions_in_one_folder_are_refused(tmp_path):
-    with locked(tmp_path), pytest.raises(UsageError, match="another"), locked(tmp_path):
-        pass

@@ -23,7 +23,7 @@ def write_run(out, plan, run, *, finished, epochs=1, recipe=None, **changes):
     (folder / "checkpoints").mkdir(parents=True)
     (folder / "checkpoints" / "checkpoint").write_text("x")
     (folder / "recipe.toml").write_text(recipe or (out / "recipes" / f"{run.key}.toml").read_text())
-    (folder / "metrics.jsonl").write_text("{}\n" * epochs)
+    (folder / "metrics.jsonl").write_text('{"stage": 1, "epoch": 0}\n' * epochs)
     info = {"dataset": {"hash": plan.data_hash}, "build": {} if run.width is None else {"width": run.width}}
     info |= {"network": run.architecture, "teacher": run.teacher and {"run": run.teacher}}
     info |= {"seed": run.seed, "figures": {"finished": finished}} | changes

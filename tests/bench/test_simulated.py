@@ -23,8 +23,8 @@ def test_rows_for_every_device(
 ) -> None:
     monkeypatch.setattr(host, "WorkerProcess", None)  # nothing may be measured
     paths = [tiny_bundles["float32"], tiny_bundles["int8"], tiny_bundles["int8"]]
-    result = measure(paths, Settings(devices=("board", "tiny", "npu"), threads=(1, 2), runtimes=("litert", "tflite")))
-    assert len(fake_devices) == 3 * 2 * 2  # devices, bundles (each once), threads; runtimes do not matter
+    result = measure(paths, Settings(devices=("board", "tiny", "npu"), threads=(1, 2)))
+    assert len(fake_devices) == 3 * 2 * 2  # devices, bundles (each once), threads
     rows = {(row["name"], row["device"]): row for row in result["rows"]}
     board = rows["tiny-int8 (2 threads)", "board"]
     assert (board["ms"], board["band_ms"], board["fps"], board["fps_band"]) == (5, [4, 6], 200, [1000 / 6, 250])

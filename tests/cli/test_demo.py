@@ -49,5 +49,6 @@ def test_a_demo_goes_on_with_what_it_finds(tmp_path, monkeypatch):
     (run / "run.json").write_text(json.dumps({"recipe": "demo", "seed": 0, "figures": {"finished": True}}))
     demo._train(tmp_path, "teacher", None, 0, True, "")
     assert asked == [False, True]
+    demo._check_seed(tmp_path / "seed.txt", 0)
     with pytest.raises(UsageError, match="was begun with --seed 0; give that, or another folder with --out"):
-        demo._train(tmp_path, "teacher", None, 1, True, "")
+        demo._check_seed(tmp_path / "seed.txt", 1)

@@ -98,7 +98,7 @@ def test_what_is_far_off_is_not_pruned_further_either(decide, monkeypatch):
     verdicts, made = decide("size<=600B, drop<=1.0")
     assert made == ["keep-1-int8", "keep-0.5-int8"]
     assert verdicts["keep-0.5-qat"] == "not tried: int8 lost 9.0 points"
-    assert verdicts["keep-0.25-int8"] == "not tried: keep-0.5-int8 lost 9.0 points already"
+    assert verdicts["keep-0.25-int8"] == "not tried: keep-0.5 lost 9.0 points already"
 
 
 def test_an_accuracy_that_nothing_can_reach_is_told(decide):

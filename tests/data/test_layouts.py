@@ -35,6 +35,18 @@ def test_identity_folders_without_split(people: Path) -> None:
         dataset.of("val")
 
 
+def test_numbers_written_in_two_ways_are_two_people_in_one_order(drawn: Path, tmp_path: Path) -> None:
+    for name, source in zip(("2", "02", "1", "01"), sorted((drawn / "train").iterdir()), strict=True):
+        shutil.copytree(source, tmp_path / name)
+    assert load_dataset(tmp_path).identities == ("01", "1", "02", "2")
+
+
+def test_a_single_person_is_told(people: Path, tmp_path: Path) -> None:
+    shutil.copytree(people / "ann", tmp_path / "ann")
+    assert ("warning", "one identity") in kinds(tmp_path)
+    assert ("warning", "one identity") not in kinds(people)
+
+
 def test_split_lists_order_identities_by_number_and_know_the_crop(lists: Path) -> None:
     dataset = load_dataset(lists)
     assert dataset.layout == "split lists"

@@ -138,6 +138,8 @@ def test_a_pair_of_eyes_is_told_from_other_spots() -> None:
     assert pair is not None
     assert pair.tolist() == [[30, 40], [72, 44]]
     assert best_pair(spots[2:], 100) is None
+    aside = [np.array(spot, np.float32) for spot in ((2, 40), (30, 40))]  # both in the left third
+    assert best_pair(aside, 100) is None
 
 
 def test_small_and_blurred_faces_are_refused_with_the_reason() -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from edgeface.errors import StorageError
-from edgeface.files import atomic_folder, write_text
+from edgeface.errors import StorageError, UsageError
+from edgeface.files import atomic_folder, locked, write_text
 from edgeface.gallery_file import write_private
 
 
@@ -24,6 +24,32 @@ def test_the_working_folder_can_be_filled(tmp_path: Path, monkeypatch: pytest.Mo
     fill(Path(), "new")
     assert (tmp_path / "here" / "inside" / "file").read_text() == "new"
     assert os.listdir(tmp_path) == ["here"]
+
+
+def test_a_folder_is_held_by_one_command_and_not_left_empty(tmp_path: Path) -> None:
+    folder = tmp_path / "runs" / "door"
+    with locked(folder, "edgeface train"):
+        with (
+            pytest.raises(UsageError, match="another 'edgeface train' is at work here"),
+            locked(folder, "edgeface train"),
+        ):
+            pass
+        with locked(folder, "edgeface prune", ".prune.lock"):
+            pass
+    assert (folder / ".prune.lock").exists()
+    with pytest.raises(KeyError), locked(tmp_path / "new" / "one", "edgeface train"):
+        raise KeyError
+    assert not (tmp_path / "new").exists()
+    with locked(folder, "edgeface train"):
+        (folder / "file").touch()
+    assert (folder / "file").exists()
+
+
+def test_a_name_as_long_as_names_may_be_is_written(tmp_path: Path) -> None:
+    name = "n" * 250 + ".txt"
+    write_text(tmp_path / name, "text")
+    fill(tmp_path / ("f" * 255), "content")
+    assert sorted(os.listdir(tmp_path)) == ["f" * 255, name]
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])

@@ -302,6 +302,7 @@ def test_the_first_answer_loads_no_tensorflow_and_no_other_room(place: Path, gal
 def test_measure_names_every_step_and_the_shares(place: Path) -> None:
     done = run("gallery", "measure", place / "bundle", place / "ann.png", "--templates", 300, "--runs", 2)
     answer = json.loads(done.stdout)
+    assert answer["path"]["detector"] == "none"
     steps = answer["path"]["ms"]
     assert list(steps) == ["decode", "detect", "crop", "quantize", "invoke", "normalise"]
     shares = sum(steps[name] for name in ("decode", "crop", "quantize", "normalise")) / steps["invoke"]

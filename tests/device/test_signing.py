@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from edgeface.bundle import open_bundle, store_thresholds
 from edgeface.cli import app
 from edgeface.embedder import Recognizer
 from edgeface.errors import BundleError, UsageError
-from edgeface.signing import create_key, sign_bundle
+from edgeface.signing import create_key, own_bundles, sign_bundle
 from edgeface.thresholds import Threshold
 
 
@@ -43,6 +44,19 @@ def test_a_pinned_device_opens_signed_bundles_only(
         open_bundle(bundle, trust=other)
     monkeypatch.setenv("EDGEFACE_TRUST", str(tmp_path / "lost.pub"))
     with pytest.raises(UsageError, match="cannot be read"):
+        open_bundle(bundle)
+
+
+def test_work_of_its_own_is_opened_unsigned(
+    bundle: Path, keys: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for before in (str(keys[1]), None):
+        monkeypatch.setenv("EDGEFACE_TRUST", before) if before else monkeypatch.delenv("EDGEFACE_TRUST")
+        with own_bundles():
+            open_bundle(bundle)
+        assert os.environ.get("EDGEFACE_TRUST") == before
+    monkeypatch.setenv("EDGEFACE_TRUST", str(keys[1]))
+    with pytest.raises(BundleError, match="is not signed"):
         open_bundle(bundle)
 
 

@@ -5,8 +5,9 @@ import pytest
 from training_jobs import make_job, weights_of
 
 from edgeface.errors import RunError, StorageError
+from edgeface.run import read_metrics
 from edgeface.train import trainer
-from edgeface.train.checkpoint import Place, read_metrics
+from edgeface.train.checkpoint import Place
 
 
 def test_metrics_end_at_the_first_damaged_line(tmp_path):

@@ -51,6 +51,18 @@ def test_a_run_of_the_other_role_is_refused_with_the_command_to_use(network, ask
         begun_with(tmp_path, asked)
 
 
+def test_other_usable_photos_are_refused(tmp_path):
+    (tmp_path / "recipe.toml").write_text("")
+    info = {**BEGUN, "dataset": {"hash": "x", "photos": {"labels": "a", "images": "b"}}}
+    (tmp_path / "run.json").write_text(json.dumps(info))
+    assert resumed_info(tmp_path, info, pruned=False) == info
+    now = {**info, "dataset": {"hash": "x", "photos": {"labels": "a", "images": "c"}}}
+    with pytest.raises(RunError, match="started with another set of usable photos in DATA"):
+        resumed_info(tmp_path, now, pruned=False)
+    (tmp_path / "run.json").write_text(json.dumps({**BEGUN, "dataset": {"hash": "x"}}))  # of an earlier version
+    resumed_info(tmp_path, now, pruned=False)
+
+
 def test_a_recipe_edited_since_the_run_began_is_refused(tmp_path):
     (tmp_path / "recipe.toml").write_text("stage1.epochs = 1\n")
     info = {**BEGUN, "dataset": {"hash": "x"}, "files": {"recipe.toml": text_sha256(tmp_path / "recipe.toml")}}

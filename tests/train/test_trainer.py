@@ -12,9 +12,9 @@ from training_jobs import interrupt_after, make_job, weights_of
 from edgeface.errors import RunError
 from edgeface.models import squeezenext_23v5
 from edgeface.recipe import Distillation, Recipe, Stage
+from edgeface.run import read_metrics
 from edgeface.train import trainer
 from edgeface.train.batches import epoch_order, generator_for
-from edgeface.train.checkpoint import read_metrics
 from edgeface.train.schedule import batch_norm_momentum, learning_rate, warn_of_warmup
 from edgeface.train.step import Learner
 
