@@ -113,8 +113,8 @@ def student(
 ) -> None:
     """Train a student, SqueezeNext-23v5 or MobileFaceNet, by itself or taught by a teacher.
 
-    What the teacher says of augmented views of the photos is stored in its run (`views/`, about 4 KB a photo and view) and
-    shared by all students; it may be removed, and is made again when it is needed.
+    What the teacher says of augmented views of the photos is stored in its run (`views/`, about 4 KB a photo and view)
+    and shared by all students; it may be removed, and is made again when it is needed.
 
     Examples:
 
