@@ -208,6 +208,18 @@ def _place(out: Path | None, init: Path | None, name: str) -> Path:
     return out or Path("runs") / name
 
 
+def _fields(given: dict[str, Any], begun: dict[str, Any]) -> dict[str, Any]:
+    """Fields of a training request: what is given now, else what the run began with, else the default."""
+    if given.get("network") not in (None, begun.get("network")):
+        begun = {name: value for name, value in begun.items() if name != "width"}  # it is that of the other network
+    return {
+        "seed": 0,
+        "strategy": "auto",
+        **begun,
+        **{name: value for name, value in given.items() if value is not None},
+    }
+
+
 def _train(
     role: str, data: Path, out: Path, init: Path | None, options: dict[str, Any], request: dict[str, Any], as_json: bool
 ) -> None:
@@ -230,11 +242,7 @@ def _train(
     from edgeface.train.session import STUDENTS, Request, train
     from edgeface.train.warm_start import warm_start
 
-    begun = begun_with(out, role) if request["resume"] else {}
-    if request.get("network") not in (None, begun.get("network")):
-        begun.pop("width", None)
-    request = {**begun, **{name: value for name, value in request.items() if value is not None}}
-    request = {"seed": 0, "strategy": "auto", **request}
+    request = _fields(request, begun_with(out, role) if request["resume"] else {})
     if init:
         request["start"] = warm_start(init, data, teacher=role == "teacher")
     elif role == "student":
