@@ -12,6 +12,7 @@ import tf_keras
 
 from edgeface.bundle_schema import MODES
 from edgeface.compress.signatures import share_graph
+from edgeface.compress.stem import STEMS, pair_pixels
 from edgeface.errors import UsageError
 from edgeface.tensorflow_setup import silenced_stderr
 
@@ -19,27 +20,32 @@ INTEGER_MODES = ("int8", "qat")
 IO = ("float", "int8")
 
 
-def check_options(mode: str, io: str) -> None:
-    """Raise UsageError for an unknown mode or io, or int8 tensors on a model that computes in floats."""
+def check_options(mode: str, io: str, stem: str = STEMS[0]) -> None:
+    """Raise UsageError for an unknown mode, io or stem, or int8 tensors on a model that computes in floats."""
     if mode not in MODES:
         raise UsageError(f"--mode {mode}: choose one of {', '.join(MODES)}")
     if io not in IO:
         raise UsageError(f"--io {io}: choose one of {', '.join(IO)}")
+    if stem not in STEMS:
+        raise UsageError(f"--stem {stem}: choose one of {', '.join(STEMS)}")
     if io == "int8" and mode not in INTEGER_MODES:
         raise UsageError(f"--io int8 needs a model that computes in int8: --mode {' or '.join(INTEGER_MODES)}")
 
 
-def to_tflite(model: tf_keras.Model, mode: str, *, io: str = "float", calibration: np.ndarray | None = None) -> bytes:
+def to_tflite(
+    model: tf_keras.Model, mode: str, *, io: str = "float", calibration: np.ndarray | None = None, stem: str = STEMS[0]
+) -> bytes:
     """Convert a network with the outputs `embedding` and `logits` to a .tflite with two signatures, batch 1.
 
     `calibration` is float32 (N, size, size, 3) in the network's value range; mode "int8" needs it to find the range
     of every activation. Mode "qat" takes a network with fake quantization in it (`qat_model.fake_quantized`), whose
     ranges it keeps. With io "int8" input and outputs are int8 tensors; with "float" the graph begins with QUANTIZE
-    and ends with DEQUANTIZE. Weights of convolutions are quantized per channel.
+    and ends with DEQUANTIZE. Weights of convolutions are quantized per channel. Of int8 models the first convolution
+    reads pixels in pairs unless `stem` is "plain".
 
     Batch 1 is fixed because a dynamic batch is not faster (measured) and leaves shape computations to the device.
     """
-    check_options(mode, io)
+    check_options(mode, io, stem)
     if mode == "int8" and calibration is None:
         raise ValueError("mode int8 needs calibration images")
     with tempfile.TemporaryDirectory() as folder, silenced_stderr(), warnings.catch_warnings():
@@ -47,7 +53,8 @@ def to_tflite(model: tf_keras.Model, mode: str, *, io: str = "float", calibratio
         _save(model, folder)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=["both"])
         _configure(converter, mode, io, calibration)
-        return share_graph(converter.convert())
+        content = share_graph(converter.convert())
+    return pair_pixels(content) if mode in INTEGER_MODES and stem == STEMS[0] else content
 
 
 def _save(model: tf_keras.Model, folder: str) -> None:

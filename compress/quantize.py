@@ -18,6 +18,7 @@ from edgeface.compress.goal import MeasureFps
 from edgeface.compress.places import check_apart, check_out, data_folder
 from edgeface.compress.qat import Plan, fine_tune, kept_epoch, training_warnings
 from edgeface.compress.qat_model import check_quantizable, fake_quantized
+from edgeface.compress.stem import STEMS
 from edgeface.compress.teaching import lesson, open_teacher
 from edgeface.data.dataset import FaceDataset
 from edgeface.data.layouts import load_dataset
@@ -35,6 +36,7 @@ class Request:
 
     `float_layers` is the text of --float-layers, `sensitivity` the audit that 'auto' reads. `self_distill` lets the
     student's own float network teach. `save_run` keeps the network trained for int8 as a run. `fps` measures bundles.
+    `stem` is how the first int8 convolution reads pixels, see `stem.py`.
     """
 
     run: Path
@@ -55,6 +57,7 @@ class Request:
     sensitivity: Mapping[str, Any] | None = None
     save_run: Path | None = None
     fps: MeasureFps | None = None
+    stem: str = STEMS[0]
 
 
 @dataclass(frozen=True)
@@ -131,7 +134,9 @@ def quantize(request: Request) -> Outcome:
         check_quantizable(model)
         stored = qat_run.stored(run)
         float_layers = stored.float_layers if stored else resolve(model, request.float_layers, request.sensitivity)
-    train = load_split(dataset, "train", run.face_input, strict=request.strict) if _needs_training(request) else None
+    train = (
+        load_split(dataset, "train", run.face_input, strict=request.strict) if request.mode in INTEGER_MODES else None
+    )
     validation = load_split(dataset, "val", run.face_input, strict=request.strict)
     clock.lap("loading")
     reference = outputs_over(make_predictor(model), validation, run.face_input)
@@ -186,8 +191,8 @@ def check_request(request: Request) -> Run:
 
 
 def _check(request: Request) -> None:
-    check_options(request.mode, request.io)
-    if _needs_training(request):
+    check_options(request.mode, request.io, request.stem)
+    if request.mode in INTEGER_MODES:
         calibration.check_count(request.calibration)
     if request.mode == "qat":
         if request.plan.epochs:  # 0 is for a run that is trained for int8 already, see _check_trained
@@ -236,10 +241,6 @@ def _out(request: Request) -> Path:
     return request.out or Path("bundles") / f"{request.run.resolve().name}-{request.mode}"
 
 
-def _needs_training(request: Request) -> bool:
-    return request.mode in INTEGER_MODES
-
-
 def _convert(
     request: Request,
     run: Run,
@@ -276,7 +277,7 @@ def _convert(
             kept = qat_run.Stored.of(source, float_layers, teaching)
             figures = qat_run.figures_of(training, source, validation, run.face_input)
             qat_run.save(request.save_run, run, source, model, kept, figures, request.teacher)
-    model_bytes = to_tflite(source, request.mode, io=request.io, calibration=samples)
+    model_bytes = to_tflite(source, request.mode, io=request.io, calibration=samples, stem=request.stem)
     clock.lap("converting")
     return _Converted(model_bytes, training, teaching, calibrated)
 
@@ -292,6 +293,8 @@ def _settings(request: Request, float_layers: tuple[str, ...], converted: _Conve
     settings: dict[str, Any] = {"mode": request.mode, "io": request.io, "seed": request.seed}
     if converted.calibration:
         settings["calibration_images"] = converted.calibration
+    if request.mode in INTEGER_MODES:
+        settings["stem"] = request.stem
     if request.mode == "qat":
         settings |= converted.teaching
         settings["float_layers"] = " ".join(float_layers)

@@ -16,6 +16,7 @@ from edgeface.data.layouts import default_face_input, load_dataset
 from edgeface.errors import BundleError, RunError
 from edgeface.face_input import FaceInput
 from edgeface.models.squeezenext import Widths, check_widths, uniform_widths
+from edgeface.pixel_pairs import unpaired
 from edgeface.train.batches import Images, plain_batches
 from edgeface.train.session import load_split
 from edgeface.train.start import Start
@@ -100,7 +101,8 @@ def folded_layers(model: bytes, path: Path) -> tuple[list[Layer], Layer]:
     dense = layers(schema.BuiltinOperator.FULLY_CONNECTED)
     if len(dense) != 1:
         raise BundleError(f"{path}: has {len(dense)} dense layers; a SqueezeNext student has one")
-    return layers(schema.BuiltinOperator.CONV_2D), dense[0]
+    stem, *others = layers(schema.BuiltinOperator.CONV_2D)
+    return [(unpaired(stem[0]), stem[1]), *others], dense[0]
 
 
 def widths_of(kernels: list[np.ndarray], path: Path) -> Widths:

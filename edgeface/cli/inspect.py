@@ -98,7 +98,7 @@ def _print(found: dict[str, Any], quiet: bool) -> None:
         f"{size}x{size} {found['io']} in, embedding of {found['embedding_size']}"
     )
     print(
-        f"{found['macs'] / 1e6:.1f} million MACs, weights {found['weight_bytes'] / 1e6:.2f} MB, "
+        f"{found['macs'] / 1e6:.1f} million MACs in this file, weights {found['weight_bytes'] / 1e6:.2f} MB, "
         f"arena {found['arena_bytes'] / 1e3:.0f} KB (planned; a delegate's own memory is not in it)"
     )
     if found["chain"]:

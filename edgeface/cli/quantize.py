@@ -31,6 +31,13 @@ FloatLayers = Annotated[
 SensitivityFile = Annotated[
     Path | None, typer.Option(help="JSON of 'edgeface sensitivity --by layer' for auto; else it is computed.")
 ]
+Stem = Annotated[
+    str | None,
+    typer.Option(
+        help="int8, qat: the first convolution reads pixels in pairs (default: the same outputs, faster on CPUs) or "
+        "plain, for microcontrollers and Ethos-U85."
+    ),
+]
 SaveRun = Annotated[
     Path | None, typer.Option(help="qat: keep the trained network as a run, to convert again with --epochs 0.")
 ]
@@ -56,6 +63,7 @@ def quantize(
     self_distill: SelfDistill = False,
     float_layers: FloatLayers = "",
     sensitivity: SensitivityFile = None,
+    stem: Stem = None,
     save_run: SaveRun = None,
     fps: Annotated[bool, typer.Option("--fps", help="Measure the fps of every step of the card's chain.")] = False,
     out: Annotated[Path | None, typer.Option(help="The bundle's folder; by default bundles/RUN-MODE.")] = None,
@@ -84,7 +92,7 @@ def quantize(
     from edgeface.tensorflow_setup import quiet_tensorflow
 
     _check_gate(max_drop)
-    planned = _planned(mode, epochs, learning_rate, frozen, calibration)
+    planned = _planned(mode, epochs, learning_rate, frozen, calibration, stem)
     quiet_tensorflow()
     from edgeface.cli.measuring import fps_on
     from edgeface.compress.calibration import DEFAULT
@@ -95,7 +103,7 @@ def quantize(
     request = Request(
         run, mode, io, data, teacher, out, DEFAULT if calibration is None else calibration, Plan(**planned), seed,
         threads, about, strict, quiet or as_json, self_distill, float_layers, None, save_run,
-        fps_on("cpu", 1) if fps else None,
+        fps_on("cpu", 1) if fps else None, stem or "pairs",
     )  # fmt: skip
     outcome = convert(_with_audit(request, sensitivity))
     print_json({**outcome.to_dict(), "max_drop": max_drop}) if as_json else _print(outcome)
@@ -112,7 +120,12 @@ def _check_gate(max_drop: float | None) -> None:
 
 
 def _planned(
-    mode: str, epochs: int | None, learning_rate: float | None, frozen: float | None, calibration: int | None
+    mode: str,
+    epochs: int | None,
+    learning_rate: float | None,
+    frozen: float | None,
+    calibration: int | None,
+    stem: str | None,
 ) -> dict[str, Any]:
     """What was given of the plan of qat, as fields of a `Plan`. Refuses what the mode would leave unused."""
     from edgeface.errors import UsageError
@@ -122,6 +135,8 @@ def _planned(
             raise UsageError(f"{option} is for --mode qat; --mode {mode} does not train")
     if calibration is not None and mode not in ("int8", "qat"):
         raise UsageError(f"--calibration is for --mode int8 and qat; --mode {mode} needs no ranges")
+    if stem is not None and mode not in ("int8", "qat"):
+        raise UsageError(f"--stem is for --mode int8 and qat; --mode {mode} computes in floats")
     fields = {"epochs": epochs, "learning_rate": learning_rate, "frozen_share": frozen}
     return {name: value for name, value in fields.items() if value is not None}
 

@@ -12,9 +12,11 @@ from edgeface.tensorflow_setup import quiet_tensorflow
 
 quiet_tensorflow()
 
+import tf_keras
+from ai_edge_litert import interpreter as litert
 from tensorflow.lite.tools import flatbuffer_utils
 
-from edgeface.compress.audit import audit
+from edgeface.compress.audit import audit, operators_with_weights
 from edgeface.compress.export import check_options, to_tflite
 
 
@@ -53,6 +55,40 @@ def test_float32_is_exact(converted, student, samples):
     np.testing.assert_allclose(raw, student(samples, training=False)["logits"], atol=1e-4)
 
 
+@pytest.mark.parametrize(("size", "padding"), [(40, "valid"), (38, "valid"), (41, "valid"), (40, "same")])
+def test_a_stem_over_pairs_of_pixels_has_the_same_outputs_to_the_bit(student, samples, size, padding):
+    """Also where pixels cannot be paired: an odd width, and padding at the left (5x5, same)."""
+    layers = tf_keras.layers
+    image = layers.Input((size, size, 3))
+    features = layers.GlobalAveragePooling2D(name="embedding")(
+        layers.Conv2D(16, 5, 2, padding, activation="relu", name="stem")(image)
+    )
+    model = tf_keras.Model(image, {"embedding": features, "logits": layers.Dense(5, name="logits")(features)})
+    images = np.random.default_rng(1).uniform(-1, 1, (64, size, size, 3)).astype(np.float32)
+    found = [to_tflite(model, "int8", calibration=images, stem=stem) for stem in ("pairs", "plain")]
+    assert ("RESHAPE" in audit(found[0]).operators) == (size % 2 == 0 and padding == "valid")
+    assert "RESHAPE" not in audit(found[1]).operators
+    pairs, plain = ([Interpreter(one).run("embed", image[None])["embedding"] for image in images[:8]] for one in found)
+    np.testing.assert_array_equal(pairs, plain)
+    # What reads the weights again gets the kernel over single pixels.
+    kernels = [operators_with_weights(one)[0][1] for one in found]
+    np.testing.assert_array_equal(*kernels)
+    assert kernels[0].shape == (16, 5, 5, 3)
+
+
+def test_a_stem_over_pairs_takes_batches(student, samples):
+    """Benchmarks resize the input; the reshape follows."""
+    interpreter = litert.Interpreter(model_content=to_tflite(student, "int8", calibration=samples))
+    (image,) = interpreter.get_input_details()
+    interpreter.resize_tensor_input(image["index"], (4, *image["shape"][1:]))
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(image["index"], samples[:4])
+    interpreter.invoke()
+    embedding = max(interpreter.get_output_details(), key=lambda entry: entry["shape"][1])
+    expected = Interpreter(to_tflite(student, "int8", calibration=samples)).run("embed", samples[:4])["embedding"]
+    np.testing.assert_array_equal(interpreter.get_tensor(embedding["index"]), expected)
+
+
 def test_one_graph_serves_both_signatures(converted, student):
     for model in converted.values():
         tree = flatbuffer_utils.convert_bytearray_to_object(bytearray(model))
@@ -73,6 +109,7 @@ def test_int8_leaves_nothing_in_floats(converted, student, mode):
         "ADD",
         "MAX_POOL_2D",
         "MEAN",
+        "RESHAPE",
         "FULLY_CONNECTED",
         "QUANTIZE",
         "DEQUANTIZE",
@@ -103,7 +140,7 @@ def test_every_pixel_value_keeps_its_step(converted):
 def test_convolutions_are_quantized_per_channel(converted):
     tree = flatbuffer_utils.convert_bytearray_to_object(bytearray(converted["int8"]))
     graph = tree.subgraphs[0]
-    stem = next(tensor for tensor in graph.tensors if list(tensor.shape) == [64, 5, 5, 3])
+    stem = next(tensor for tensor in graph.tensors if list(tensor.shape) == [64, 5, 3, 6])  # over pairs of pixels
     assert len(stem.quantization.scale) == 64
 
 
