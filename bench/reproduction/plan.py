@@ -163,6 +163,10 @@ def read_plans(out: Path) -> tuple[Plan, ...]:
     """The tables planned in a folder, by name. Raises RunError when there is none or one is damaged."""
     paths = sorted((out / "plans").glob("*.json"))
     if not paths:
+        if (out / "results.md").is_file():
+            raise RunError(
+                f"{out}: holds results without the runs that a report is made from; read {out / 'results.md'}"
+            )
         raise RunError(f"{out}: holds no reproduction; make one with 'edgeface reproduce comparison DATA --out {out}'")
     return tuple(read_plan(path) for path in paths)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+from typing import Annotated
 
 import typer
 
@@ -42,12 +43,30 @@ PARTS = {
 
 app = typer.Typer(
     name="edgeface",
-    help="Train a face recogniser on your own people, compress it, and run it on phones and boards.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from edgeface import __version__
+
+        typer.echo(f"edgeface {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def edgeface(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Train a face recogniser on your own people, compress it, and run it on phones and boards."""
+
+
 for title, modules in PARTS.items():
     for module in modules:
         part = typer.Typer()  # One each, for Typer lists a Typer's groups after all of its commands.

@@ -66,7 +66,7 @@ def bench(
     from edgeface.bench import document
 
     conditions = _conditions(fail_if, compare)
-    _refuse_folders(out, markdown, csv, html)
+    _check_files(out, markdown, csv, html)
     old = None if compare is None else document.read(compare)
     if result_file is not None:
         _refuse_measuring(context)
@@ -102,13 +102,17 @@ def _check_gate(found: Any, compare: Path | None) -> None:
         raise GateFailed(f"worse than {compare}: {', '.join(f'{row.row} ({text.text})' for text, row in found.failed)}")
 
 
-def _refuse_folders(*places: Path | None) -> None:
-    """Raise UsageError for a file to write that is a folder, before minutes are spent on what goes into it."""
+def _check_files(*places: Path | None) -> None:
+    """Raise UsageError for a file to write that is a folder, StorageError where none can be written, before minutes are
+    spent on what goes into it."""
     from edgeface.errors import UsageError
+    from edgeface.files import check_writable
 
     for place in places:
         if place is not None and place.is_dir():
             raise UsageError(f"{place}: is a folder; give the name of a file to write")
+        if place is not None:
+            check_writable(place.parent)
 
 
 def _refuse_measuring(context: typer.Context) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,6 +23,12 @@ BundlePath = Annotated[
     typer.Option("--bundle", "-b", help="The bundle; by default where it was when the gallery was made or rebuilt."),
 ]
 DetectorName = Annotated[str, typer.Option("--detector", help="cascade, yunet, or none for photos already cropped.")]
+GalleryDetector = Annotated[
+    str | None,
+    typer.Option(
+        "--detector", help="cascade, yunet, or none for photos already cropped; by default as the gallery was enrolled."
+    ),
+]
 DetectorModel = Annotated[Path | None, typer.Option("--detector-model", help="YuNet's .onnx file, for yunet.")]
 Quality = Annotated[
     str, typer.Option("--quality", help="Refuse small or blurred faces: off, low, normal or high.", metavar="LEVEL")
@@ -58,6 +65,25 @@ def photo_paths(photos: list[Path]) -> list[Path]:
             raise UsageError(f"{photo}: holds no photos; name photos or a folder of them")
         paths += inside
     return paths
+
+
+def detector_for(gallery: Gallery, given: str | None, model: Path | None, *, live: bool = False) -> str:
+    """The detector asked for, else the one that the gallery was enrolled with, or the cascade where that cannot be:
+    whole frames of a camera (`live`) are no cropped faces, and YuNet needs its model."""
+    enrolled = gallery.info.detector
+    if (
+        given is not None
+        or not enrolled
+        or (enrolled == "none" and live)
+        or (enrolled == "yunet") != (model is not None)
+    ):
+        return given or ("cascade" if model is None else "yunet")
+    return enrolled
+
+
+def told(line: str, comparison: str) -> str:
+    """Where a threshold comes from and what it is compared with, a line for each thing to know."""
+    return "\n  ".join(re.split(r"; (?![^(]*\))", f"{line}; {comparison}"))  # not within brackets
 
 
 def open_reader(

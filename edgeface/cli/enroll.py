@@ -14,13 +14,14 @@ from edgeface.cli.common import Json, Quiet, command, note, print_json
 from edgeface.cli.device_options import (
     BundlePath,
     DetectorModel,
-    DetectorName,
+    GalleryDetector,
     GalleryPath,
     NewKeyFile,
     Photos,
     Quality,
     Runtime,
     Threads,
+    detector_for,
     gallery_bundle,
     make_missing_key,
     note_repeats,
@@ -50,7 +51,7 @@ def enroll(
     flip: Annotated[bool, typer.Option("--flip", help="New gallery: average each face with its mirror image.")] = False,
     keep_photos: KeepPhotos = False,
     key_file: NewKeyFile = None,
-    detector: DetectorName = "cascade",
+    detector: GalleryDetector = None,
     detector_model: DetectorModel = None,
     quality: Quality = "normal",
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first photo that cannot be used.")] = False,
@@ -81,6 +82,7 @@ def enroll(
         opened = files.enter_context(Gallery(gallery, key_file)) if gallery.exists() else None
         if opened is not None:
             _refuse_new_options(opened, flip, keep_photos)
+            detector = detector_for(opened, detector, detector_model)
             if opened.info.keep_photos and opened.info.detector not in ("", detector):
                 raise UsageError(
                     f"{gallery}: keeps photos that were read with --detector {opened.info.detector}; 'gallery rebuild' "
@@ -90,6 +92,7 @@ def enroll(
             add, flip = _may_add(opened, name, add), opened.info.flip
         else:
             chosen = _bundle_of_a_new(gallery, bundle)
+            detector = detector or ("cascade" if detector_model is None else "yunet")
         reader = open_reader(chosen, detector, detector_model, quality, threads, runtime, flip)
         vectors, used, skipped = _read(reader, paths, strict, quiet)
         if opened is None:

@@ -16,6 +16,7 @@ from edgeface.cli.device_options import (
     DetectorModel,
     DetectorName,
     Fmr,
+    GalleryDetector,
     GalleryPath,
     KeyFile,
     Photos,
@@ -24,10 +25,12 @@ from edgeface.cli.device_options import (
     Threads,
     ThresholdOption,
     compared_with,
+    detector_for,
     gallery_bundle,
     open_reader,
     photo_paths,
     threshold_in_force,
+    told,
 )
 from edgeface.errors import FaceError, ImageError, UsageError
 
@@ -48,7 +51,7 @@ def identify(
     top: Annotated[int, typer.Option(min=1, help="How many of the nearest people to show.")] = 1,
     average: Average = False,
     use_index: Annotated[bool, typer.Option("--index", help="Search by the index that `gallery index` made.")] = False,
-    detector: DetectorName = "cascade",
+    detector: GalleryDetector = None,
     detector_model: DetectorModel = None,
     quality: Quality = "low",
     key_file: KeyFile = None,
@@ -78,9 +81,10 @@ def identify(
     paths = photo_paths(photos)
     with Gallery(gallery, key_file) as opened:
         chosen = gallery_bundle(opened, bundle)
+        detector = detector_for(opened, detector, detector_model)
         limit, line = threshold_in_force(chosen, fmr, threshold, detector, flip=opened.info.flip, average=average)
         reader = open_reader(chosen, detector, detector_model, quality, threads, runtime, opened.info.flip)
-        note(f"{line}; {compared_with(opened, average, detector, rated=threshold is None)}", quiet=quiet)
+        note(told(line, compared_with(opened, average, detector, rated=threshold is None)), quiet=quiet)
         look = partial(
             identify_faces,
             reader,

@@ -13,7 +13,9 @@ from edgeface.cli.common import Json, Quiet, command, note, print_json
 @command
 def predict(
     bundle: Annotated[Path, typer.Argument(help="The bundle: the folder that `edgeface quantize` wrote.")],
-    images: Annotated[list[Path], typer.Argument(help="Photos of one aligned face each.", metavar="IMAGE...")],
+    images: Annotated[
+        list[Path], typer.Argument(help="Photos of one aligned face each, or folders of them.", metavar="IMAGE...")
+    ],
     top: Annotated[int, typer.Option(min=1, help="How many of the likeliest identities to show.")] = 5,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads of one inference.")] = 1,
     runtime: Annotated[str | None, typer.Option(help="litert, tflite or tf; the first installed by default.")] = None,
@@ -25,16 +27,19 @@ def predict(
 
     Runs the TFLite file as a device would. A photo that cannot be read is warned of and counted, unless it is the only
     one or `--strict` is given. The network knows only its own people: a stranger is given one of their names too.
+    Photos must be cropped as those it was trained on; `edgeface detect` cuts faces out of others.
 
     Examples:
 
         edgeface predict bundles/door photo.jpg
 
-        edgeface predict bundles/door photos/*.jpg --top 1 --json
+        edgeface predict bundles/door photos/ --top 1 --json
     """
+    from edgeface.cli.device_options import photo_paths
     from edgeface.embedder import Recognizer
     from edgeface.errors import ImageError
 
+    images = photo_paths(images)
     recognizer = Recognizer(bundle, threads, runtime)
     results: list[dict[str, Any]] = []
     bad = 0

@@ -16,8 +16,8 @@ from edgeface.cli.device_options import (
     Average,
     BundlePath,
     DetectorModel,
-    DetectorName,
     Fmr,
+    GalleryDetector,
     GalleryPath,
     KeyFile,
     Quality,
@@ -25,9 +25,11 @@ from edgeface.cli.device_options import (
     Threads,
     ThresholdOption,
     compared_with,
+    detector_for,
     gallery_bundle,
     open_reader,
     threshold_in_force,
+    told,
 )
 from edgeface.errors import UsageError
 
@@ -57,7 +59,7 @@ def watch(
         typer.Option("--window/--no-window", help="A window, or JSON lines; a window where there is a screen."),
     ] = None,
     average: Average = False,
-    detector: DetectorName = "cascade",
+    detector: GalleryDetector = None,
     detector_model: DetectorModel = None,
     quality: Quality = "low",
     key_file: KeyFile = None,
@@ -83,9 +85,10 @@ def watch(
 
     with Gallery(gallery, key_file) as opened:
         chosen = gallery_bundle(opened, bundle)
+        detector = detector_for(opened, detector, detector_model, live=True)
         limit, line = threshold_in_force(chosen, fmr, threshold, detector, flip=opened.info.flip, average=average)
         reader = open_reader(chosen, detector, detector_model, quality, threads, runtime, opened.info.flip)
-        note(f"{line}; {compared_with(opened, average, detector, rated=threshold is None)}", quiet=quiet)
+        note(told(line, compared_with(opened, average, detector, rated=threshold is None)), quiet=quiet)
         looked = last = 0
         with (
             contextlib.closing(watch_faces(reader, opened, camera, limit, max_fps=max_fps, average=average)) as stream,

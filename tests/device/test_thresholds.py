@@ -122,7 +122,7 @@ def test_the_rate_is_of_one_comparison_and_the_line_counts_them(bundle: Path, tm
         name, *rest = command
         arguments = [str(tmp_path / word) if word.startswith("photos") else word for word in rest]
         done = CliRunner().invoke(app, [name, str(tmp_path / "door.gallery"), *arguments])
-        assert f"pairs of synthetic, val); {several}: up to about 3 times that FMR" in done.stderr
+        assert f"pairs of synthetic, val)\n  {several}: up to about 3 times that FMR" in done.stderr
 
 
 def test_what_makes_a_rate_doubtful_is_in_the_line_and_in_doctor(bundle: Path) -> None:
