@@ -43,8 +43,8 @@ def against_speed(table: dict[str, Any], device: str) -> str | None:
 
     items = [item for row in table["rows"] for rows in row["speed"].values() for item in rows]
     items = [item for item in items if item["device"] == device]
-    kinds = sorted({item["kind"] for item in items})
-    return _against(table, f"frames a second on {device} ({', '.join([*kinds, threads_of(items)])})", speed)
+    kind = "measured" if all(item["kind"] == "measured" for item in items) else "estimated"
+    return _against(table, f"frames a second on {device} ({kind}, {threads_of(items)})", speed)
 
 
 def devices(table: dict[str, Any]) -> list[str]:
@@ -85,7 +85,8 @@ def _against(table: dict[str, Any], label: str, measure: Any) -> str | None:
                 series.append(Series(text, ((value, 100 * figure["mean"]),), place, (text,)))
     if not series:
         return None
-    x = svg.axis_for([one.points[0][0] for one in series], label, logarithmic=True)
+    values = [one.points[0][0] for one in series]
+    x = svg.axis_for([*values, 3 * max(values)], label, logarithmic=True)  # room for the names at the right
     y = svg.axis_for([one.points[0][1] for one in series], "validation accuracy, %")
     return svg.dots(series, x, y, f"Accuracy against {label}")
 

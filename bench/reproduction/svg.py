@@ -97,6 +97,12 @@ def dots(series: Sequence[Series], x: Axis, y: Axis, title: str) -> str:
             colour = f"var(--c{one.colour % COLOURS})"
             parts.append(f'<circle cx="{across:.1f}" cy="{down:.1f}" r="4.5" fill="{colour}"/>')
             left, top = _label_place(label, across, down, taken)
+            if abs(top - down - 4) > 1:  # moved away: a line shows which dot it names
+                near = min(max(across, left), left + _LETTER * len(label))
+                edge = top + 3 if top < down else top - 10
+                parts.append(
+                    f'<line x1="{across:.1f}" y1="{down:.1f}" x2="{near:.1f}" y2="{edge:.1f}" stroke="{colour}"/>'
+                )
             parts.append(f'<text x="{left:.1f}" y="{top:.1f}" style="fill:{colour}">{html.escape(label)}</text>')
     return _chart(_frame(x, y) + "".join(parts), title)
 
@@ -162,9 +168,11 @@ def _label_place(text: str, across: float, down: float, taken: list[tuple[float,
     width = _LETTER * len(text)
     places = [
         (left, down + 4 + step)
-        for step in (0, 12, -12, 24, -24, 36, -36, 48, -48, 60, -60)
-        for left in (across + 8, across - 8 - width)
-        if 2 <= left < WIDTH - 2 - width and _TOP + 10 <= down + 4 + step <= HEIGHT - _BOTTOM - 2
+        for step in (0, 14, -14, 26, -26, 38, -38, 50, -50, 62, -62)
+        for left in (
+            (across + 8, across - 8 - width) if step == 0 else (across - width / 2, across + 8, across - 8 - width)
+        )
+        if _LEFT + 2 <= left < WIDTH - 2 - width and _TOP + 10 <= down + 4 + step <= HEIGHT - _BOTTOM - 2
     ]
     free = [
         (left, top)
