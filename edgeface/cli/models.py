@@ -38,7 +38,7 @@ def models(
 
     rows = summaries(classes, size)
     if size < SMALLEST_SIZE:
-        note(f"the teacher, inception-resnet-v1, needs {SMALLEST_SIZE} px or more and is left out", quiet=quiet)
+        note(f"the teacher, inception_resnet_v1, needs {SMALLEST_SIZE} px or more and is left out", quiet=quiet)
     if as_json:
         print_json(rows)
         return

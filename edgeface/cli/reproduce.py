@@ -24,7 +24,7 @@ app = command_group(
 
 Data = Annotated[Path, typer.Argument(help="The dataset's folder, with train and val; test is scored where labelled.")]
 Out = Annotated[Path, typer.Option(help="Folder for everything; tables in one folder share their runs.")]
-RecipeFile = Annotated[str, typer.Option("--recipe", help="A shipped recipe (cpu, reference, demo) or a TOML file.")]
+RecipeFile = Annotated[str, typer.Option("--recipe", help="A shipped recipe (see edgeface recipes) or a TOML file.")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="Override a field in every row: --set size=80.")]
 Seeds = Annotated[int, typer.Option(help="Seeds a student's row.", min=1)]
 TeacherSeeds = Annotated[int, typer.Option(help="Seeds of the teacher's own rows; students learn from seed 0.", min=1)]

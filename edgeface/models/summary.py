@@ -69,14 +69,14 @@ def summaries(classes: int, size: int) -> list[dict[str, Any]]:
     """One row a network: name, trainable, macs, float32_bytes, int8_bytes. No teacher below SMALLEST_SIZE."""
     rows = []
     networks = {
-        "inception-resnet-v1": lambda: inception_resnet_v1(classes, size=size),
-        "squeezenext-23v5 2.0": lambda: squeezenext_23v5(classes, size=size, width=2.0),
-        "squeezenext-23v5 1.0": lambda: squeezenext_23v5(classes, size=size, width=1.0),
+        "inception_resnet_v1": lambda: inception_resnet_v1(classes, size=size),
+        "squeezenext_23v5 2.0": lambda: squeezenext_23v5(classes, size=size, width=2.0),
+        "squeezenext_23v5 1.0": lambda: squeezenext_23v5(classes, size=size, width=1.0),
         "mobilefacenet": lambda: mobilefacenet(classes, size=size),
-        "mobilefacenet-prelu": lambda: mobilefacenet_prelu(classes, size=size),
+        "mobilefacenet_prelu": lambda: mobilefacenet_prelu(classes, size=size),
     }
     if size < SMALLEST_SIZE:
-        del networks["inception-resnet-v1"]
+        del networks["inception_resnet_v1"]
     for name, build in networks.items():
         model = build()
         float32_bytes, int8_bytes = weight_bytes(model)

@@ -148,9 +148,9 @@ def test_recipes_are_listed_shown_and_explained():
 @pytest.mark.slow
 def test_models_reports_the_reference_counts():
     rows = {row["network"]: row for row in json.loads(run("models", "--json").stdout)}
-    assert rows["inception-resnet-v1"]["trainable"] == 26_781_288
-    assert rows["squeezenext-23v5 2.0"]["trainable"] == 3_399_352
-    assert rows["squeezenext-23v5 1.0"]["trainable"] == 1_106_456
+    assert rows["inception_resnet_v1"]["trainable"] == 26_781_288
+    assert rows["squeezenext_23v5 2.0"]["trainable"] == 3_399_352
+    assert rows["squeezenext_23v5 1.0"]["trainable"] == 1_106_456
 
 
 @pytest.mark.parametrize(("network", "warns"), [("mobilefacenet_prelu", True), ("mobilefacenet", False)])
