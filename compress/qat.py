@@ -148,7 +148,7 @@ def fine_tune(quantized: tf_keras.Model, lesson: Lesson, plan: Plan, *, quiet: b
             rows.append({"epoch": epoch, "frozen": frozen, "val_accuracy": accuracy, **losses})
             mark = ""
             if accuracy >= best:
-                best, kept, mark = accuracy, quantized.get_weights(), " *"
+                best, kept, mark = accuracy, quantized.get_weights(), " (best)"
             named = " ".join(f"{name} {value:.3f}" for name, value in losses.items())
             bar.say(f"qat epoch {epoch}/{plan.epochs}  {named}  val {100 * accuracy:.2f} %{mark}")
     quantized.set_weights(kept)

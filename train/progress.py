@@ -17,6 +17,7 @@ class Bar:
 
     def __init__(self, total: int, *, done: int = 0, quiet: bool = False):
         self.total, self.done, self.quiet = total, done, quiet
+        self.before = done
         self.started, self.first, self.last_line = time.monotonic(), done, time.monotonic()
         self.live = None
         if sys.stderr.isatty() and not quiet:
@@ -36,6 +37,8 @@ class Bar:
     def advance(self, text: str) -> None:
         """One step further; `text` says what is going on."""
         self.done += 1
+        if self.done == self.before + 1:  # the first step may compile the graph, which says nothing of the others
+            self.started, self.first = time.monotonic(), self.done
         if self.live:
             self.live.update(self.task, completed=self.done, description=text)
         elif not self.quiet and time.monotonic() - self.last_line >= LOG_SECONDS:

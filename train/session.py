@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,6 +97,11 @@ def _train(request: Request) -> Outcome:
     if request.resume:
         info = resumed_info(request.out, info, pruned=request.start is not None)
         build = info["build"]
+    if not request.quiet and is_chief(strategy):
+        sys.stderr.write(
+            f"{network}: {len(train_images)} images of {len(dataset.identities)} people, {len(validation)} to validate; "
+            f"{request.recipe.epochs} epochs of {per_epoch} steps\n"
+        )
     learner, views = _learner(request, strategy, (network, build), teacher, train_images)
     after_step = request.start.begin(learner) if request.start else None
     if request.start and teacher and not request.resume:

@@ -120,7 +120,7 @@ def _epoch(job: Job, stage: Stage, step: Callable, place: Place, per_epoch: int,
     batches = job.strategy.distribute_datasets_from_function(
         lambda context: training_batches(job.train, job.face_input, stage, order[place.step :], table, teacher, context)
     )
-    started, first = time.monotonic(), place.step
+    started = first = None  # from the second step on: the first may compile the graph
     for batch in batches:
         at = place.epoch * per_epoch + place.step
         learner.optimizer.learning_rate = learning_rate(recipe, stage, at, stage.epochs * per_epoch, place.steps_before)
@@ -136,9 +136,14 @@ def _epoch(job: Job, stage: Stage, step: Callable, place: Place, per_epoch: int,
         place.step += 1
         for name, value in results.items():
             place.sums[name] = place.sums.get(name, 0.0) + value
-        rate = (place.step - first) * recipe.batch_size / (time.monotonic() - started)
+        speed = ""
+        if started is None or first is None:
+            started, first = time.monotonic(), place.step
+        else:
+            rate = (place.step - first) * recipe.batch_size / (time.monotonic() - started)
+            speed = f"  {rate:.0f} images/s"
         named = " ".join(f"{name} {total / place.step:.3f}" for name, total in place.sums.items())
-        bar.advance(f"stage {place.stage} epoch {place.epoch + 1}/{stage.epochs}  {named}  {rate:.0f} images/s")
+        bar.advance(f"stage {place.stage} epoch {place.epoch + 1}/{stage.epochs}  {named}{speed}")
         if job.stopped and place.step < per_epoch:
             return False
     return True
@@ -161,7 +166,9 @@ def _end_epoch(job: Job, predictor: Callable, place: Place, per_epoch: int, log:
     if log:
         log.add(row)
     losses = " ".join(f"{name} {value:.3f}" for name, value in means.items())
-    bar.say(f"stage {place.stage} epoch {place.epoch + 1}  {losses}  val {100 * accuracy:.2f} %{' *' if best else ''}")
+    bar.say(
+        f"stage {place.stage} epoch {place.epoch + 1}  {losses}  val {100 * accuracy:.2f} %{' (best)' if best else ''}"
+    )
     place.epoch, place.step, place.sums = place.epoch + 1, 0, {}
 
 
