@@ -99,7 +99,7 @@ def _train(request: Request) -> Outcome:
         build = info["build"]
     if not request.quiet and is_chief(strategy):
         sys.stderr.write(
-            f"{network}: {len(train_images)} images of {len(dataset.identities)} people, {len(validation)} to validate; "
+            f"{network}: {len(train_images)} images of {len(dataset.identities)} people, {len(validation)} for val; "
             f"{request.recipe.epochs} epochs of {per_epoch} steps\n"
         )
     learner, views = _learner(request, strategy, (network, build), teacher, train_images)
