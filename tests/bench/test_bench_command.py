@@ -104,6 +104,11 @@ def test_a_result_that_cannot_be_written_is_refused_before_it_is_measured(tiny_b
     done = run(tiny_bundle, "--device", "cpu", "--out", tmp_path)
     assert done.exit_code == 2
     assert "is a folder; give the name of a file" in done.stderr
+    (tmp_path / "file").touch()
+    done = run(tiny_bundle, "--device", "cpu", "--csv", tmp_path / "file" / "rows.csv")
+    assert done.exit_code == 2
+    assert "choose another folder" in done.stderr
+    assert done.stdout == ""
 
 
 @pytest.mark.usefixtures("fake_devices")

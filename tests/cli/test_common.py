@@ -6,7 +6,10 @@ import signal
 
 import pytest
 import typer
+from typer.testing import CliRunner
 
+import edgeface
+from edgeface.cli import app
 from edgeface.cli.common import command
 
 
@@ -19,6 +22,11 @@ def test_an_unforeseen_file_error_is_one_line_and_exit_code_2(capsys):
         read()
     assert left.value.exit_code == 2
     assert capsys.readouterr().err == "error: /root/x: Permission denied; check the path and its permissions\n"
+
+
+def test_the_version_is_told_without_a_command():
+    done = CliRunner().invoke(app, ["--version"])
+    assert (done.exit_code, done.stdout) == (0, f"edgeface {edgeface.__version__}\n")
 
 
 def test_sigterm_ends_a_command_as_ctrl_c_does(capsys):

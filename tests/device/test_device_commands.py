@@ -45,6 +45,13 @@ def test_names_and_confidence(app: typer.Typer, tiny_bundle: Path, photos: list[
         assert line.count(" %") == 2
 
 
+def test_a_folder_stands_for_its_photos(app: typer.Typer, tiny_bundle: Path, photos: list[str], tmp_path: Path) -> None:
+    done = run(app, "predict", tiny_bundle, tmp_path, "--top", 1, "--json")
+    assert [Path(entry["image"]).name for entry in json.loads(done.stdout)["results"]] == sorted(
+        Path(path).name for path in photos
+    )
+
+
 def test_json(app: typer.Typer, tiny_bundle: Path, photos: list[str]) -> None:
     done = run(app, "predict", tiny_bundle, *photos, "--json")
     answer = json.loads(done.stdout)

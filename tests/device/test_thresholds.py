@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from edgeface.bundle import open_bundle, store_thresholds
 from edgeface.cli import app
-from edgeface.cli.device_options import compared_with, threshold_in_force
+from edgeface.cli.device_options import compared_with, detector_for, threshold_in_force
 from edgeface.doctor import examine
 from edgeface.errors import BundleError, UsageError
 from edgeface.gallery import create_gallery
@@ -93,6 +93,26 @@ def test_thresholds_without_a_detector_open_and_another_detector_is_told(bundle:
     for wrong, reason in (({"detector": 1}, "'detector' should be text"), ({"flip": 1}, "'flip' should be true or")):
         with pytest.raises(BundleError, match=reason):
             sealed({**manifest, "thresholds": [{**asdict(THOUSANDTH), **wrong}]}, {}, bundle)
+
+
+@pytest.mark.parametrize(
+    ("enrolled", "given", "model", "live", "expected"),
+    [
+        ("none", None, None, False, "none"),
+        ("none", None, None, True, "cascade"),  # a camera's frames are no cropped faces
+        ("none", "cascade", None, False, "cascade"),
+        ("cascade", None, None, True, "cascade"),
+        ("yunet", None, "yunet.onnx", False, "yunet"),
+        ("yunet", None, None, False, "cascade"),
+        ("cascade", None, "yunet.onnx", False, "yunet"),
+        ("", None, None, False, "cascade"),
+    ],
+)
+def test_photos_are_read_as_the_gallery_was_enrolled(
+    tiny_bundle: Path, tmp_path: Path, enrolled: str, given: str | None, model: str | None, live: bool, expected: str
+) -> None:
+    with create_gallery(tmp_path / "door.gallery", open_bundle(tiny_bundle), detector=enrolled) as gallery:
+        assert detector_for(gallery, given, model and Path(model), live=live) == expected
 
 
 def test_the_rate_is_of_one_comparison_and_the_line_counts_them(bundle: Path, tmp_path: Path) -> None:
