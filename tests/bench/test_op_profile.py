@@ -11,7 +11,7 @@ import pytest
 
 from edgeface.bench import host, op_profile
 from edgeface.bench.document import Row
-from edgeface.bench.host import _with_profile
+from edgeface.bench.host import _Runner, _with_profile
 from edgeface.bench.latency import Plan
 from edgeface.bench.runner import measure
 from edgeface.bench.settings import Entry, Settings
@@ -114,7 +114,7 @@ def test_runtimes_without_a_profiler_say_so(tiny_bundle: Path) -> None:
         ("run", "TensorFlow 2.21.0", "only bundles"),
     ):
         row = Row(name="x", what=what, **facts, **counts, ms=1.0, band_ms=[1.0, 1.0], runtime=runtime)
-        assert reason in _with_profile(row, None, []).per_op["reason"]  # type: ignore[arg-type]
+        assert reason in _with_profile(row, _Runner(None, [])).per_op["reason"]  # type: ignore[arg-type]
 
 
 def test_a_profiler_that_dies_leaves_the_row_with_the_reason(
@@ -131,7 +131,7 @@ def test_a_profiler_that_dies_leaves_the_row_with_the_reason(
     monkeypatch.setattr(host, "WorkerProcess", doomed)
     known = {field.name for field in dataclasses.fields(Row)}
     row = Row(**{key: value for key, value in make_row("tiny", 1.0, runtime="LiteRT 2.3.0").items() if key in known})
-    found = _with_profile(row, Entry(tiny_bundle, {"name": "tiny"}, None, 1), [])
+    found = _with_profile(row, _Runner(Entry(tiny_bundle, {"name": "tiny"}, None, 1), []))
     assert found.per_op is not None
     assert "the measuring process ended by itself" in found.per_op["reason"]
     assert found.ms == 1.0

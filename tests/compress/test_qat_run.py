@@ -44,7 +44,7 @@ def test_its_own_float_network_teaches(trained):
 
 
 def test_it_reloads_to_the_same_model(trained, splits, tmp_path):
-    request = Request(trained.run, "qat", out=tmp_path / "again", calibration=64, plan=Plan(0), quiet=True)
+    request = Request(trained.run, "qat", out=tmp_path / "again", plan=Plan(0), quiet=True)
     again = quantize(replace(request, save_run=tmp_path / "kept"))
     # Not the bytes: a tensor's name counts the networks that were made in this process.
     first, second = (Recognizer(one.bundle).logits(splits[1].images, prepared=True) for one in (trained, again))
@@ -75,6 +75,8 @@ def test_refusals(trained, student_run, tmp_path):
         quantize(Request(student_run, "qat", out=out, plan=Plan(0)))
     with pytest.raises(UsageError, match="its float layers are settled"):
         quantize(Request(trained.run, "qat", out=out, plan=Plan(0), float_layers="first"))
+    with pytest.raises(UsageError, match="brings its ranges; leave --calibration out"):
+        quantize(Request(trained.run, "qat", out=out, calibration=64, plan=Plan(0)))
     with pytest.raises(UsageError, match="exists; choose another folder with --save-run"):
         quantize(Request(student_run, "qat", out=out, save_run=trained.run))
     with pytest.raises(UsageError, match="--self-distill teaches, and --epochs 0 trains nothing"):
@@ -88,4 +90,4 @@ def test_refusals(trained, student_run, tmp_path):
     info["quantization"]["ranges"].popitem()
     (damaged / "run.json").write_text(json.dumps(info))
     with pytest.raises(RunError, match="do not fit the network"):
-        quantize(Request(damaged, "qat", out=out, calibration=64, plan=Plan(0)))
+        quantize(Request(damaged, "qat", out=out, plan=Plan(0)))
