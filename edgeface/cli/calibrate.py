@@ -63,9 +63,7 @@ def calibrate(
     from edgeface.detector import open_detector
     from edgeface.embedder import Recognizer
 
-    _check_places(bundle, figure, dry_run)
-    if split is not None and data.is_file():
-        raise UsageError(f"--split is of a dataset's folder; {data} is a file of pairs; leave it out")
+    _check(bundle, data, split, figure, dry_run)
     recognizer = Recognizer(bundle, threads, runtime)
     progress = progress_line(quiet)
     finder = open_detector(detector or ("cascade" if data.is_file() else "none"), detector_model)
@@ -86,10 +84,12 @@ def calibrate(
         _show(result, quiet)
 
 
-def _check_places(bundle: Path, figure: Path | None, dry_run: bool) -> None:
-    """Refuse before measuring what could not be written after it."""
+def _check(bundle: Path, data: Path, split: str | None, figure: Path | None, dry_run: bool) -> None:
+    """Refuse before measuring what would do nothing, or could not be written after it."""
     from edgeface.bundle import refuse_other_files
 
+    if split is not None and data.is_file():
+        raise UsageError(f"--split is of a dataset's folder; {data} is a file of pairs; leave it out")
     if figure is not None:
         require_png(figure, "figure")
         if bundle.resolve() in figure.resolve().parents:

@@ -60,8 +60,7 @@ def compress(
     from edgeface.signing import own_bundles
     from edgeface.tensorflow_setup import quiet_tensorflow
 
-    limits, keeps = parse_budget(budget), _shares(keep)
-    tried = _modes(modes, qat_epochs)
+    limits, keeps, tried = parse_budget(budget), _shares(keep), _modes(modes, qat_epochs)
     fps = fps_on(device, threads)
     quiet_tensorflow()
     from edgeface.compress.qat import Plan

@@ -67,10 +67,10 @@ def photo_paths(photos: list[Path]) -> list[Path]:
     return paths
 
 
-def detector_for(gallery: Gallery, given: str | None, model: Path | None, *, live: bool = False) -> str:
+def detector_for(gallery: Gallery | None, given: str | None, model: Path | None, *, live: bool = False) -> str:
     """The detector asked for, else the one that the gallery was enrolled with, or the cascade where that cannot be:
-    whole frames of a camera (`live`) are no cropped faces, and YuNet needs its model."""
-    enrolled = gallery.info.detector
+    whole frames of a camera (`live`) are no cropped faces, and YuNet needs its model. A new gallery (None) has none."""
+    enrolled = "" if gallery is None else gallery.info.detector
     if (
         given is not None
         or not enrolled

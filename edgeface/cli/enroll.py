@@ -80,19 +80,13 @@ def enroll(
     paths = photo_paths(photos)
     with contextlib.ExitStack() as files:
         opened = files.enter_context(Gallery(gallery, key_file)) if gallery.exists() else None
+        detector = detector_for(opened, detector, detector_model)
         if opened is not None:
-            _refuse_new_options(opened, flip, keep_photos)
-            detector = detector_for(opened, detector, detector_model)
-            if opened.info.keep_photos and opened.info.detector not in ("", detector):
-                raise UsageError(
-                    f"{gallery}: keeps photos that were read with --detector {opened.info.detector}; 'gallery rebuild' "
-                    "needs the same for all"
-                )
+            _refuse_new_options(opened, flip, keep_photos, detector)
             chosen: Bundle | Path = gallery_bundle(opened, bundle)
             add, flip = _may_add(opened, name, add), opened.info.flip
         else:
             chosen = _bundle_of_a_new(gallery, bundle)
-            detector = detector or ("cascade" if detector_model is None else "yunet")
         reader = open_reader(chosen, detector, detector_model, quality, threads, runtime, flip)
         vectors, used, skipped = _read(reader, paths, strict, quiet)
         if opened is None:
@@ -133,9 +127,14 @@ def _new_gallery(path: Path, reader: FaceReader, keep_photos: bool, key_file: Pa
     return gallery
 
 
-def _refuse_new_options(gallery: Gallery, flip: bool, keep_photos: bool) -> None:
+def _refuse_new_options(gallery: Gallery, flip: bool, keep_photos: bool, detector: str) -> None:
     if (flip and not gallery.info.flip) or (keep_photos and not gallery.info.keep_photos):
         raise UsageError(f"{gallery.path}: --flip and --keep-photos are chosen when a gallery is made; make a new one")
+    if gallery.info.keep_photos and gallery.info.detector not in ("", detector):
+        raise UsageError(
+            f"{gallery.path}: keeps photos that were read with --detector {gallery.info.detector}; 'gallery rebuild' "
+            "needs the same for all"
+        )
 
 
 def _may_add(gallery: Gallery, name: str, add: bool) -> bool:

@@ -86,15 +86,9 @@ def identify(
         reader = open_reader(chosen, detector, detector_model, quality, threads, runtime, opened.info.flip)
         note(told(line, compared_with(opened, average, detector, rated=threshold is None)), quiet=quiet)
         look = partial(
-            identify_faces,
-            reader,
-            opened,
-            threshold=limit,
-            every=every,
-            top=top,
-            average=average,
+            identify_faces, reader, opened, threshold=limit, every=every, top=top, average=average,
             index=load_index(opened) if use_index else None,
-        )
+        )  # fmt: skip
         results, bad = _identify_all(look, paths, every, strict, as_json, quiet)
     if as_json:
         print_json({"gallery": str(gallery), "threshold": limit, "threshold_source": line, "results": results})
