@@ -11,7 +11,7 @@ import numpy as np
 from tensorflow.lite.python import schema_py_generated as schema
 from tensorflow.lite.tools import flatbuffer_utils
 
-from edgeface.pixel_pairs import unpaired
+from edgeface.stem_layout import GATHERER, over_pixels
 
 _FLOATS = (schema.TensorType.FLOAT32, schema.TensorType.FLOAT16, schema.TensorType.FLOAT64)
 _EDGES = ("QUANTIZE", "DEQUANTIZE")
@@ -44,8 +44,8 @@ def audit(model: bytes) -> Audit:
 def operators_with_weights(model: bytes) -> list[tuple[str, np.ndarray]]:
     """(layer, its stored weights) of every convolution and dense layer in the order they run.
 
-    The weights are as in the file, (outputs, height, width, inputs), int8 or float32, but those over pairs of pixels as
-    over single ones; dense (outputs, inputs).
+    The weights are as in the file, (outputs, height, width, inputs), int8 or float32, but those of a stem over pairs or
+    rows as over single pixels; dense (outputs, inputs).
     """
     tree = flatbuffer_utils.convert_bytearray_to_object(bytearray(model))
     graph = tree.subgraphs[0]
@@ -55,10 +55,10 @@ def operators_with_weights(model: bytes) -> list[tuple[str, np.ndarray]]:
             continue
         tensor = graph.tensors[operator.inputs[1]]
         stored = tree.buffers[tensor.buffer].data
-        if stored is not None:
+        if stored is not None and tensor.name.decode() != GATHERER:
             kind = np.int8 if tensor.type == schema.TensorType.INT8 else np.float32
             values = np.frombuffer(bytes(stored), kind).reshape(tuple(tensor.shape))
-            values = values if values.ndim < 4 else unpaired(values)
+            values = values if values.ndim < 4 else over_pixels(values)
             found.append((_layer_name(tensor.name.decode()), values))
     return found
 

@@ -12,7 +12,7 @@ import tf_keras
 
 from edgeface.bundle_schema import MODES
 from edgeface.compress.signatures import share_graph
-from edgeface.compress.stem import STEMS, pair_pixels
+from edgeface.compress.stem import STEMS, lay_out_stem
 from edgeface.errors import UsageError
 from edgeface.tensorflow_setup import silenced_stderr
 
@@ -40,8 +40,8 @@ def to_tflite(
     `calibration` is float32 (N, size, size, 3) in the network's value range; mode "int8" needs it to find the range
     of every activation. Mode "qat" takes a network with fake quantization in it (`qat_model.fake_quantized`), whose
     ranges it keeps. With io "int8" input and outputs are int8 tensors; with "float" the graph begins with QUANTIZE
-    and ends with DEQUANTIZE. Weights of convolutions are quantized per channel. Of int8 models the first convolution
-    reads pixels in pairs unless `stem` is "plain".
+    and ends with DEQUANTIZE. Weights of convolutions are quantized per channel. `stem` is how the first convolution of
+    int8 models reads pixels.
 
     Batch 1 is fixed because a dynamic batch is not faster (measured) and leaves shape computations to the device.
     """
@@ -54,7 +54,7 @@ def to_tflite(
         converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=["both"])
         _configure(converter, mode, io, calibration)
         content = share_graph(converter.convert())
-    return pair_pixels(content) if mode in INTEGER_MODES and stem == STEMS[0] else content
+    return lay_out_stem(content, stem) if mode in INTEGER_MODES else content
 
 
 def _save(model: tf_keras.Model, folder: str) -> None:

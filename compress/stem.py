@@ -1,4 +1,4 @@
-"""Making a .tflite's first convolution read pixels two by two (see `edgeface.pixel_pairs`)."""
+"""Laying out a .tflite's first convolution over pairs or rows of pixels (see `edgeface.stem_layout`)."""
 
 from __future__ import annotations
 
@@ -9,32 +9,41 @@ import numpy as np
 from tensorflow.lite.python import schema_py_generated as schema
 from tensorflow.lite.tools import flatbuffer_utils
 
-from edgeface.pixel_pairs import paired
+from edgeface.stem_layout import GATHERER, NARROW, gatherer, over_pairs, over_rows
 
-STEMS = ("pairs", "plain")
+STEMS = ("rows", "pairs", "plain")
 
 
-def pair_pixels(model: bytes) -> bytes:
-    """The same model with its int8 stem over pairs of pixels, or as it is where that cannot be done.
+def lay_out_stem(model: bytes, stem: str) -> bytes:
+    """The same model with its int8 stem over rows or pairs of pixels, or as it is where that cannot be done.
 
     Outputs are the same to the bit: the same products are added in int32. Needed are stride 2, an even width and no
-    padding at the left.
+    padding at the left. Narrow stems are laid out in pairs when `stem` is "rows".
     """
+    if stem == "plain":
+        return model
     tree = flatbuffer_utils.convert_bytearray_to_object(bytearray(model))
     graph = tree.subgraphs[0]
     convolutions = [op for op in graph.operators if _code(tree, op) == schema.BuiltinOperator.CONV_2D]
     if not convolutions or not _can_pair(graph, convolutions[0]):
         return model
-    stem = convolutions[0]
-    image, weights = (graph.tensors[index] for index in stem.inputs[:2])
+    convolution = convolutions[0]
+    image, weights = (graph.tensors[index] for index in convolution.inputs[:2])
     kernel = np.frombuffer(bytes(tree.buffers[weights.buffer].data), np.int8).reshape(weights.shape)
-    kernel = paired(kernel)
+    width, channels = kernel.shape[2:]
+    convolution.builtinOptions.strideW = 1
+    pairs = _reshape(tree, graph, int(convolution.inputs[0]), [1, image.shape[1], image.shape[2] // 2, 2 * channels])
+    added = [pairs]
+    if stem == "rows" and width > NARROW:
+        added.append(_gather(tree, graph, convolution, int(pairs.outputs[0]), gatherer(width, channels)))
+        kernel = over_rows(kernel)
+    else:
+        kernel = over_pairs(kernel)
     tree.buffers[weights.buffer].data = np.frombuffer(kernel.tobytes(), np.uint8)
     weights.shape = np.array(kernel.shape, np.int32)
-    stem.builtinOptions.strideW = 1
-    pairs = _reshape(tree, graph, int(stem.inputs[0]), [1, image.shape[1], image.shape[2] // 2, kernel.shape[3]])
-    graph.operators.insert(graph.operators.index(stem), pairs)
-    stem.inputs = np.array([pairs.outputs[0], *stem.inputs[1:]], np.int32)
+    convolution.inputs = np.array([added[-1].outputs[0], *convolution.inputs[1:]], np.int32)
+    at = graph.operators.index(convolution)
+    graph.operators[at:at] = added
     return bytes(flatbuffer_utils.convert_object_to_bytearray(tree))
 
 
@@ -54,29 +63,66 @@ def _can_pair(graph: Any, stem: Any) -> bool:
 
 def _reshape(tree: Any, graph: Any, source: int, shape: list[int]) -> Any:
     """An operator that takes a tensor in another shape, its output a new tensor of any batch."""
-    output = copy.deepcopy(graph.tensors[source])
-    output.name, output.buffer, output.shape = b"stem_pairs", 0, np.array(shape, np.int32)
-    output.shapeSignature = None
     wanted = np.array([-1, *shape[1:]], np.int32)
-    buffer = schema.BufferT()
-    buffer.data = np.frombuffer(wanted.tobytes(), np.uint8)
-    tree.buffers.append(buffer)
-    constant = schema.TensorT()
-    constant.name, constant.type, constant.buffer = b"stem_pairs/shape", schema.TensorType.INT32, len(tree.buffers) - 1
-    constant.shape = np.array([4], np.int32)
-    graph.tensors += [output, constant]
+    constant = _constant(tree, graph, "stem_pairs/shape", wanted, schema.TensorType.INT32)
     code = schema.OperatorCodeT()
     code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.RESHAPE
     code.version = 1
     tree.operatorCodes.append(code)
     operator = schema.OperatorT()
     operator.opcodeIndex = len(tree.operatorCodes) - 1
-    operator.inputs = np.array([source, len(graph.tensors) - 1], np.int32)
-    operator.outputs = np.array([len(graph.tensors) - 2], np.int32)
+    operator.inputs = np.array([source, constant], np.int32)
+    operator.outputs = np.array([_activation(graph, source, "stem_pairs", shape)], np.int32)
     operator.builtinOptionsType = schema.BuiltinOptions.ReshapeOptions
     operator.builtinOptions = schema.ReshapeOptionsT()
     operator.builtinOptions.newShape = wanted
     return operator
+
+
+def _gather(tree: Any, graph: Any, stem: Any, source: int, kernel: np.ndarray) -> Any:
+    """The convolution that copies what a row of the stem's kernel reads: weights of scale 1, the image's own scale."""
+    lanes, _, pairs, _ = kernel.shape
+    height, width = graph.tensors[source].shape[1:3]
+    weights = _constant(tree, graph, GATHERER, kernel, schema.TensorType.INT8)
+    graph.tensors[weights].quantization = _scales(np.ones(lanes))
+    bias = _constant(tree, graph, "stem_rows/bias", np.zeros(lanes, np.int32), schema.TensorType.INT32)
+    graph.tensors[bias].quantization = _scales(np.repeat(graph.tensors[source].quantization.scale, lanes))
+    operator = copy.deepcopy(stem)
+    operator.builtinOptions.strideH = 1
+    operator.builtinOptions.padding = schema.Padding.VALID
+    operator.builtinOptions.fusedActivationFunction = schema.ActivationFunctionType.NONE
+    operator.inputs = np.array([source, weights, bias], np.int32)
+    rows = _activation(graph, source, "stem_rows", [1, height, width - pairs + 1, lanes])
+    operator.outputs = np.array([rows], np.int32)
+    return operator
+
+
+def _activation(graph: Any, like: int, name: str, shape: list[int]) -> int:
+    """A new tensor that is computed, of another one's type and quantization; its index."""
+    tensor = copy.deepcopy(graph.tensors[like])
+    tensor.name, tensor.buffer, tensor.shape, tensor.shapeSignature = name.encode(), 0, np.array(shape, np.int32), None
+    graph.tensors.append(tensor)
+    return len(graph.tensors) - 1
+
+
+def _constant(tree: Any, graph: Any, name: str, values: np.ndarray, kind: int) -> int:
+    """A new tensor of stored values; its index."""
+    buffer = schema.BufferT()
+    buffer.data = np.frombuffer(values.tobytes(), np.uint8)
+    tree.buffers.append(buffer)
+    tensor = schema.TensorT()
+    tensor.name, tensor.type, tensor.buffer = name.encode(), kind, len(tree.buffers) - 1
+    tensor.shape = np.array(values.shape, np.int32)
+    graph.tensors.append(tensor)
+    return len(graph.tensors) - 1
+
+
+def _scales(scales: np.ndarray) -> Any:
+    """Scales by output channel, with zero-points of 0."""
+    quantization = schema.QuantizationParametersT()
+    quantization.scale = np.asarray(scales, np.float32)
+    quantization.zeroPoint = np.zeros(len(scales), np.int64)
+    return quantization
 
 
 def _code(tree: Any, operator: Any) -> int:

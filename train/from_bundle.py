@@ -16,7 +16,7 @@ from edgeface.data.layouts import default_face_input, load_dataset
 from edgeface.errors import BundleError, RunError
 from edgeface.face_input import FaceInput
 from edgeface.models.squeezenext import Widths, check_widths, uniform_widths
-from edgeface.pixel_pairs import unpaired
+from edgeface.stem_layout import GATHERER, over_pixels
 from edgeface.train.batches import Images, plain_batches
 from edgeface.train.session import load_split
 from edgeface.train.start import Start
@@ -93,6 +93,8 @@ def folded_layers(model: bytes, path: Path) -> tuple[list[Layer], Layer]:
     def layers(kind: int) -> list[Layer]:
         listed = []
         for inputs in (op.inputs for found, op in operators if found == kind):
+            if graph.tensors[inputs[1]].name == GATHERER.encode():
+                continue
             kernel = values(inputs[1])
             has_bias = len(inputs) > 2 and inputs[2] >= 0  # The converter leaves out a bias of zeros.
             listed.append((kernel, values(inputs[2]) if has_bias else np.zeros(len(kernel), np.float32)))
@@ -102,7 +104,7 @@ def folded_layers(model: bytes, path: Path) -> tuple[list[Layer], Layer]:
     if len(dense) != 1:
         raise BundleError(f"{path}: has {len(dense)} dense layers; a SqueezeNext student has one")
     stem, *others = layers(schema.BuiltinOperator.CONV_2D)
-    return [(unpaired(stem[0]), stem[1]), *others], dense[0]
+    return [(over_pixels(stem[0]), stem[1]), *others], dense[0]
 
 
 def widths_of(kernels: list[np.ndarray], path: Path) -> Widths:

@@ -18,6 +18,7 @@ from tensorflow.lite.tools import flatbuffer_utils
 
 from edgeface.compress.audit import audit, operators_with_weights
 from edgeface.compress.export import check_options, to_tflite
+from edgeface.compress.stem import STEMS
 
 
 def convolutions(model) -> int:
@@ -55,28 +56,43 @@ def test_float32_is_exact(converted, student, samples):
     np.testing.assert_allclose(raw, student(samples, training=False)["logits"], atol=1e-4)
 
 
-@pytest.mark.parametrize(("size", "padding"), [(40, "valid"), (38, "valid"), (41, "valid"), (40, "same")])
-def test_a_stem_over_pairs_of_pixels_has_the_same_outputs_to_the_bit(student, samples, size, padding):
-    """Also where pixels cannot be paired: an odd width, and padding at the left (5x5, same)."""
+@pytest.mark.parametrize(
+    ("size", "kernel", "padding", "paired"),
+    [
+        (40, 5, "valid", True),
+        (38, 5, "valid", True),
+        (40, 6, "valid", True),
+        (40, 3, "same", True),
+        (41, 5, "valid", False),  # an odd width
+        (40, 5, "same", False),  # padding at the left
+    ],
+)
+def test_a_stem_over_rows_or_pairs_of_pixels_has_the_same_outputs_to_the_bit(size, kernel, padding, paired):
     layers = tf_keras.layers
     image = layers.Input((size, size, 3))
-    features = layers.GlobalAveragePooling2D(name="embedding")(
-        layers.Conv2D(16, 5, 2, padding, activation="relu", name="stem")(image)
-    )
+    stem = layers.Conv2D(16, kernel, 2, padding, activation="relu", name="stem")
+    features = layers.GlobalAveragePooling2D(name="embedding")(stem(image))
     model = tf_keras.Model(image, {"embedding": features, "logits": layers.Dense(5, name="logits")(features)})
     images = np.random.default_rng(1).uniform(-1, 1, (64, size, size, 3)).astype(np.float32)
-    found = [to_tflite(model, "int8", calibration=images, stem=stem) for stem in ("pairs", "plain")]
-    assert ("RESHAPE" in audit(found[0]).operators) == (size % 2 == 0 and padding == "valid")
-    assert "RESHAPE" not in audit(found[1]).operators
-    pairs, plain = ([Interpreter(one).run("embed", image[None])["embedding"] for image in images[:8]] for one in found)
+    found = {name: to_tflite(model, "int8", calibration=images, stem=name) for name in STEMS}
+    operators = {name: audit(one).operators for name, one in found.items()}
+    assert [name for name in STEMS if "RESHAPE" in operators[name]] == (["rows", "pairs"] if paired else [])
+    assert operators["rows"]["CONV_2D"] == 1 + (paired and kernel > 4)
+    assert operators["pairs"]["CONV_2D"] == operators["plain"]["CONV_2D"] == 1
+    rows, pairs, plain = (
+        [Interpreter(one).run("embed", image[None])["embedding"] for image in images[:8]] for one in found.values()
+    )
+    np.testing.assert_array_equal(rows, plain)
     np.testing.assert_array_equal(pairs, plain)
-    # What reads the weights again gets the kernel over single pixels.
-    kernels = [operators_with_weights(one)[0][1] for one in found]
-    np.testing.assert_array_equal(*kernels)
-    assert kernels[0].shape == (16, 5, 5, 3)
+    # What reads the weights again gets the kernel over single pixels, and the network's own layers.
+    stored = {name: operators_with_weights(one) for name, one in found.items()}
+    assert [len(layers) for layers in stored.values()] == [2, 2, 2]
+    assert stored["plain"][0][1].shape == (16, kernel, kernel, 3)
+    for name in ("rows", "pairs"):
+        np.testing.assert_array_equal(stored[name][0][1], stored["plain"][0][1])
 
 
-def test_a_stem_over_pairs_takes_batches(student, samples):
+def test_a_stem_over_rows_takes_batches(student, samples):
     """Benchmarks resize the input; the reshape follows."""
     interpreter = litert.Interpreter(model_content=to_tflite(student, "int8", calibration=samples))
     (image,) = interpreter.get_input_details()
@@ -90,13 +106,13 @@ def test_a_stem_over_pairs_takes_batches(student, samples):
 
 
 def test_one_graph_serves_both_signatures(converted, student):
-    for model in converted.values():
+    for mode, model in converted.items():
         tree = flatbuffer_utils.convert_bytearray_to_object(bytearray(model))
         assert len(tree.subgraphs) == 1
         # LiteRT's CompiledModel refuses a signature with fewer outputs than its graph.
         names = {s.signatureKey.decode(): [o.name.decode() for o in s.outputs] for s in tree.signatureDefs}
         assert names == {"classify": ["logits", "embedding"], "embed": ["embedding", "logits"]}
-        assert audit(model).operators["CONV_2D"] == convolutions(student)
+        assert audit(model).operators["CONV_2D"] == convolutions(student) + mode.startswith("int8")  # its gatherer
 
 
 @pytest.mark.parametrize("mode", ["int8", "int8-float"])
@@ -140,7 +156,7 @@ def test_every_pixel_value_keeps_its_step(converted):
 def test_convolutions_are_quantized_per_channel(converted):
     tree = flatbuffer_utils.convert_bytearray_to_object(bytearray(converted["int8"]))
     graph = tree.subgraphs[0]
-    stem = next(tensor for tensor in graph.tensors if list(tensor.shape) == [64, 5, 3, 6])  # over pairs of pixels
+    stem = next(tensor for tensor in graph.tensors if list(tensor.shape) == [64, 5, 1, 16])  # over rows of pixels
     assert len(stem.quantization.scale) == 64
 
 

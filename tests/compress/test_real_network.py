@@ -18,7 +18,8 @@ from edgeface.compress.export import to_tflite
 from edgeface.compress.qat_model import fake_quantized
 from edgeface.models import squeezenext_23v5
 
-CONVOLUTIONS = 111
+CONVOLUTIONS = 111 + 1
+"""The network's, and the one that gathers the stem's rows of pixels."""
 IMAGES = np.random.default_rng(0).integers(0, 256, (64, 96, 96, 3), dtype=np.uint8)
 
 
