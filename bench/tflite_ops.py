@@ -14,6 +14,7 @@ from math import prod
 from pathlib import Path
 
 from edgeface.errors import BundleError
+from edgeface.stem_layout import GATHERER, ROWS
 
 _OPERATORS = """
 ADD AVERAGE_POOL_2D CONCATENATION CONV_2D DEPTHWISE_CONV_2D DEPTH_TO_SPACE DEQUANTIZE EMBEDDING_LOOKUP FLOOR
@@ -84,7 +85,8 @@ class Op:
     """One operator. `name` is that of its first output, `type` TensorFlow Lite's (CONV_2D).
 
     `kind` is conv1x1, conv3x1 (any k x 1), conv1x3 (any 1 x k), convkxk, depthwise, dense, elementwise, pool, softmax,
-    quantize, resize, layout (copies), free (no work), other. `dtype` is that of the activation it reads, `weight_dtype`
+    quantize, resize, layout (copies, among them the convolution that gathers a stem's rows), free (no work), other; a
+    stem over rows is convkxk as it was over pixels. `dtype` is that of the activation it reads, `weight_dtype`
     of its weights ("" without). `macs` are multiply-adds. Bytes are of the constants, the other inputs, the outputs.
     `inputs` and `outputs` are indices of tensors. `kernel` is (height, width) of a convolution, else (0, 0).
     """
@@ -242,7 +244,7 @@ def _op(index: int, table: _Table, codes: list[str], tensors: tuple[Tensor, ...]
         name=written[0].name if written else "",
         type=kind,
         # Of a constant (float16 weights) it is done once, when the model is loaded.
-        kind="free" if kind == "DEQUANTIZE" and not activations else _kind(kind, filters),
+        kind="free" if kind == "DEQUANTIZE" and not activations else _kind(kind, filters, first.name),
         dtype=first.dtype,
         weight_dtype=filters.dtype if filters else "",
         macs=_macs(kind, read, written, filters),
@@ -263,9 +265,13 @@ def _filters(kind: str, read: list[Tensor]) -> Tensor | None:
     return read[1]
 
 
-def _kind(kind: str, filters: Tensor | None) -> str:
+def _kind(kind: str, filters: Tensor | None, source: str) -> str:
     if kind != "CONV_2D" or filters is None:
         return KINDS.get(kind, "other")
+    if filters.name == GATHERER:
+        return "layout"
+    if source == ROWS:
+        return "convkxk"
     _, height, width, _ = filters.shape
     if height == width:
         return "conv1x1" if width == 1 else "convkxk"
@@ -274,7 +280,7 @@ def _kind(kind: str, filters: Tensor | None) -> str:
 
 def _macs(kind: str, read: list[Tensor], written: list[Tensor], filters: Tensor | None) -> int:
     """Multiply-adds: what each output element sums up, times their number (of each input, for a transposed one)."""
-    if filters is None or not written:
+    if filters is None or not written or filters.name == GATHERER:
         return 0
     if kind == "TRANSPOSE_CONV":
         source = read[2].shape if len(read) > 2 else ()

@@ -11,10 +11,14 @@ import numpy as np
 from tensorflow.lite.python import schema_py_generated as schema
 from tensorflow.lite.tools import flatbuffer_utils
 
+from edgeface.errors import QuantizationError
 from edgeface.stem_layout import GATHERER, over_pixels
 
 _FLOATS = (schema.TensorType.FLOAT32, schema.TensorType.FLOAT16, schema.TensorType.FLOAT64)
 _EDGES = ("QUANTIZE", "DEQUANTIZE")
+_WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
+LARGEST_RATIO = 256.0
+"""XNNPACK takes no convolution whose input scale times weight scale is so many times its output scale."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,7 @@ def operators_with_weights(model: bytes) -> list[tuple[str, np.ndarray]]:
     graph = tree.subgraphs[0]
     found = []
     for operator in graph.operators:
-        if _name(tree.operatorCodes[operator.opcodeIndex]) not in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"):
+        if _name(tree.operatorCodes[operator.opcodeIndex]) not in _WEIGHTED:
             continue
         tensor = graph.tensors[operator.inputs[1]]
         stored = tree.buffers[tensor.buffer].data
@@ -61,6 +65,27 @@ def operators_with_weights(model: bytes) -> list[tuple[str, np.ndarray]]:
             values = values if values.ndim < 4 else over_pixels(values)
             found.append((_layer_name(tensor.name.decode()), values))
     return found
+
+
+def check_ranges(model: bytes) -> None:
+    """Raise QuantizationError for the first int8 convolution or dense layer whose outputs have next to no range.
+
+    A layer that gives zeros alone on the calibration images gets a scale near 0; XNNPACK then refuses the file.
+    """
+    tree = flatbuffer_utils.convert_bytearray_to_object(bytearray(model))
+    graph = tree.subgraphs[0]
+    for operator in graph.operators:
+        if _name(tree.operatorCodes[operator.opcodeIndex]) not in _WEIGHTED:
+            continue
+        tensors = [graph.tensors[index] for index in (*operator.inputs[:2], operator.outputs[0])]
+        if any(tensor.type != schema.TensorType.INT8 for tensor in tensors):
+            continue
+        image, weights, output = (float(np.max(tensor.quantization.scale)) for tensor in tensors)
+        if image * weights / output >= LARGEST_RATIO:
+            raise QuantizationError(
+                f"{_layer_name(tensors[1].name.decode())}: gives nothing but zeros on the calibration images, so int8 "
+                "has no range for it; train the run on (edgeface train student --init), or prune it less"
+            )
 
 
 def _layer_name(tensor: str) -> str:

@@ -97,7 +97,8 @@ def _clause(part: str) -> Clause:
     except ValueError:
         raise UsageError(f"--budget: {number!r} in {part.strip()!r} is not a number") from None
     if not math.isfinite(limit) or limit < 0 or (limit == 0 and name != "drop"):
-        raise UsageError(f"--budget: the limit in {part.strip()!r} must be above 0")
+        allowed = "0 or more" if name == "drop" else "above 0"
+        raise UsageError(f"--budget: the limit in {part.strip()!r} must be a finite number, {allowed}")
     if name == "accuracy" and not 0.01 < limit <= 1:
         raise UsageError(
             f"--budget: accuracy is in percent, over 1 and up to 100: not {part.strip()!r}, but accuracy>=85"

@@ -18,6 +18,7 @@ from edgeface.models import build_network
 from edgeface.models.squeezenext import EMBEDDING_SIZE, STAGE_BLOCKS, STAGE_STRIDES, Widths, uniform_widths
 from edgeface.run import Run
 
+PRUNABLE = "squeezenext_23v5"
 INNER = ("reduce1", "reduce2", "3x1", "1x3")
 Counts = dict[str, int]
 """Channels by group."""
@@ -36,9 +37,9 @@ class Convolution:
 
 def widths_of(run: Run) -> Widths:
     """The width list of a run's network. Raises UsageError for a network that is not a SqueezeNext."""
-    if run.network != "squeezenext_23v5":
+    if run.network != PRUNABLE:
         raise UsageError(
-            f"{run.path}: its network is {run.network}; channels can be removed from squeezenext_23v5 alone, "
+            f"{run.path}: its network is {run.network}; channels can be removed from {PRUNABLE} alone, "
             "single weights from any student (--unstructured)"
         )
     given = run.build.get("widths")

@@ -11,6 +11,7 @@ import tensorflow as tf
 import tf_keras
 
 from edgeface.bundle_schema import MODES
+from edgeface.compress.audit import check_ranges
 from edgeface.compress.signatures import share_graph
 from edgeface.compress.stem import STEMS, lay_out_stem
 from edgeface.errors import UsageError
@@ -20,13 +21,13 @@ INTEGER_MODES = ("int8", "qat")
 IO = ("float", "int8")
 
 
-def check_options(mode: str, io: str, stem: str = STEMS[0]) -> None:
+def check_options(mode: str, io: str, stem: str | None = None) -> None:
     """Raise UsageError for an unknown mode, io or stem, or int8 tensors on a model that computes in floats."""
     if mode not in MODES:
         raise UsageError(f"--mode {mode}: choose one of {', '.join(MODES)}")
     if io not in IO:
         raise UsageError(f"--io {io}: choose one of {', '.join(IO)}")
-    if stem not in STEMS:
+    if stem is not None and stem not in STEMS:
         raise UsageError(f"--stem {stem}: choose one of {', '.join(STEMS)}")
     if io == "int8" and mode not in INTEGER_MODES:
         raise UsageError(f"--io int8 needs a model that computes in int8: --mode {' or '.join(INTEGER_MODES)}")
@@ -43,6 +44,8 @@ def to_tflite(
     and ends with DEQUANTIZE. Weights of convolutions are quantized per channel. `stem` is how the first convolution of
     int8 models reads pixels.
 
+    Raises QuantizationError for a layer that is zero on all calibration images, which XNNPACK does not take in int8.
+
     Batch 1 is fixed because a dynamic batch is not faster (measured) and leaves shape computations to the device.
     """
     check_options(mode, io, stem)
@@ -54,7 +57,10 @@ def to_tflite(
         converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=["both"])
         _configure(converter, mode, io, calibration)
         content = share_graph(converter.convert())
-    return lay_out_stem(content, stem) if mode in INTEGER_MODES else content
+    if mode not in INTEGER_MODES:
+        return content
+    check_ranges(content)
+    return lay_out_stem(content, stem)
 
 
 def _save(model: tf_keras.Model, folder: str) -> None:

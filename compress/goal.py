@@ -19,8 +19,8 @@ from edgeface.compress.channels import cost_of, group_sizes, remove_channels, wi
 from edgeface.compress.export import to_tflite
 from edgeface.compress.importance import Scores
 from edgeface.compress.selection import floors_of, least_cost, select
+from edgeface.compress.twin import twin_of
 from edgeface.errors import UsageError
-from edgeface.models import load_model
 from edgeface.run import Run
 
 MeasureFps = Callable[[Sequence[Path]], Sequence["float | None"]]
@@ -72,22 +72,30 @@ def narrowed(
 
 
 def share_for_speed(
-    goal: float, first: Run, source: Run, narrow: Callable[[float], Network], align: int, fps: MeasureFps, quiet: bool
+    goal: float,
+    first: Run,
+    source: Run,
+    narrow: Callable[[float], Network],
+    *,
+    align: int,
+    fps: MeasureFps,
+    stem: str,
+    quiet: bool,
 ) -> tuple[float, float]:
     """(the largest share of `first`'s MACs found that is `goal` times as fast in int8, how many times it measured).
 
-    `narrow(share)` makes the candidate; what it has learnt does not matter to its speed. Raises UsageError when the
-    narrowest network is too slow or a network does not fit the device.
+    `narrow(share)` makes the candidate, of which an untrained twin is measured. Raises UsageError when the narrowest
+    network is too slow or a network does not fit the device.
     """
     cost = cost_of(widths_of(first), first.face_input.size, len(first.identities), "macs")
     sizes = group_sizes(widths_of(first))
     low = least_cost(sizes, cost, align) / cost.total(sizes)
     high = cost.total(group_sizes(widths_of(source))) / cost.total(sizes)
     with tempfile.TemporaryDirectory() as folder:
-        reference = _bundle(first, load_model(first), Path(folder) / "first")
+        reference = _bundle(first, first.build, Path(folder) / "first", stem)
 
         def ratio(share: float) -> float:
-            rates = fps([reference, _bundle(first, narrow(share)[0], Path(folder) / "pruned")])
+            rates = fps([reference, _bundle(first, narrow(share)[1], Path(folder) / "pruned", stem)])
             if not rates[0] or not rates[1]:
                 raise UsageError(f"--speedup {goal:g}: the device gives no speed for {first.path} or its pruned form")
             if not quiet:
@@ -114,9 +122,9 @@ def share_for_speed(
     return best
 
 
-def _bundle(run: Run, model: tf_keras.Model, path: Path) -> Path:
-    """An int8 bundle to take the time of; its ranges, from noise, do not matter to that."""
+def _bundle(run: Run, build: dict[str, Any], path: Path, stem: str) -> Path:
+    """An int8 bundle to take the time of."""
     size = run.face_input.size
     noise = np.random.default_rng(0).integers(0, 256, (4, size, size, 3), dtype=np.uint8)
-    content = to_tflite(model, "int8", calibration=samples(noise, run.face_input))
+    content = to_tflite(twin_of(run.network, build), "int8", calibration=samples(noise, run.face_input), stem=stem)
     return write_bundle(path, content, run.identities, run.face_input, "int8").path

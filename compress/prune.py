@@ -18,6 +18,7 @@ from edgeface.compress.places import data_folder
 from edgeface.compress.preflight import unfit_layers
 from edgeface.compress.sparse import file_sparsity, gzip_bytes, no_faster
 from edgeface.compress.starting import Place, Request, narrow_start, sparse_start
+from edgeface.compress.stem import default_stem
 from edgeface.compress.teaching import open_teacher
 from edgeface.data.dataset import FaceDataset
 from edgeface.data.layouts import default_face_input, load_dataset
@@ -217,9 +218,9 @@ def download_report(request: Request, outcome: Outcome) -> dict[str, Any]:
     images = load_split(dataset, "train", first.face_input, strict=request.strict).images[:CALIBRATION]
     ranges = samples(images, first.face_input)
     models = [load_model(run) for run in (first, last)]
-    files = [to_tflite(model, "int8", calibration=ranges) for model in models]
+    files = [to_tflite(model, "int8", calibration=ranges, stem=default_stem(last)) for model in models]
     return {
         "gzip_bytes": [gzip_bytes(content) for content in files],
         "layers": file_sparsity(files[1]),
-        "no_faster": no_faster(models[1]),
+        "no_faster": no_faster(models[1], last.network),
     }

@@ -18,7 +18,7 @@ from edgeface.compress.goal import MeasureFps
 from edgeface.compress.places import check_apart, check_out, data_folder
 from edgeface.compress.qat import Plan, fine_tune, kept_epoch, training_warnings
 from edgeface.compress.qat_model import check_quantizable, fake_quantized
-from edgeface.compress.stem import STEMS
+from edgeface.compress.stem import default_stem, stem_of
 from edgeface.compress.teaching import lesson, open_teacher
 from edgeface.data.dataset import FaceDataset
 from edgeface.data.layouts import load_dataset
@@ -36,7 +36,7 @@ class Request:
 
     `float_layers` is the text of --float-layers, `sensitivity` the audit that 'auto' reads. `self_distill` lets the
     student's own float network teach. `save_run` keeps the network trained for int8 as a run. `fps` measures bundles.
-    `stem` is how the first int8 convolution reads pixels, see `stem.py`.
+    `stem` is how the first int8 convolution reads pixels, see `stem.py`; None leaves it to the run.
     """
 
     run: Path
@@ -57,7 +57,7 @@ class Request:
     sensitivity: Mapping[str, Any] | None = None
     save_run: Path | None = None
     fps: MeasureFps | None = None
-    stem: str = STEMS[0]
+    stem: str | None = None
 
 
 @dataclass(frozen=True)
@@ -230,8 +230,7 @@ def _check_trained(request: Request, run: Run) -> None:
     if not request.plan.epochs and (request.teacher is not None or request.self_distill):
         option = "--self-distill" if request.teacher is None else "--teacher"
         raise UsageError(f"{option} teaches, and --epochs 0 trains nothing; leave one of them out")
-    audited = (request.sensitivity or {}).get("weights_sha256", run.info["weights_sha256"])
-    if audited != run.info["weights_sha256"]:
+    if request.sensitivity is not None and request.sensitivity.get("weights_sha256") != run.info["weights_sha256"]:
         raise UsageError(f"the sensitivity audit is not of {run.path} as it is; run 'edgeface sensitivity' on it again")
     if request.teacher is not None:
         open_teacher(request.teacher, run)
@@ -277,7 +276,8 @@ def _convert(
             kept = qat_run.Stored.of(source, float_layers, teaching)
             figures = qat_run.figures_of(training, source, validation, run.face_input)
             qat_run.save(request.save_run, run, source, model, kept, figures, request.teacher)
-    model_bytes = to_tflite(source, request.mode, io=request.io, calibration=samples, stem=request.stem)
+    stem = request.stem or default_stem(run)
+    model_bytes = to_tflite(source, request.mode, io=request.io, calibration=samples, stem=stem)
     clock.lap("converting")
     return _Converted(model_bytes, training, teaching, calibrated)
 
@@ -294,7 +294,7 @@ def _settings(request: Request, float_layers: tuple[str, ...], converted: _Conve
     if converted.calibration:
         settings["calibration_images"] = converted.calibration
     if request.mode in INTEGER_MODES:
-        settings["stem"] = request.stem
+        settings["stem"] = stem_of(converted.model)
     if request.mode == "qat":
         settings |= converted.teaching
         settings["float_layers"] = " ".join(float_layers)

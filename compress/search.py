@@ -9,6 +9,7 @@ from typing import Any
 
 from edgeface.compress import calibration
 from edgeface.compress.budget import Budget, Clause
+from edgeface.compress.channels import PRUNABLE
 from edgeface.compress.pareto import draw, pareto_front
 from edgeface.compress.places import check_apart, check_out
 from edgeface.compress.preflight import unfit_layers
@@ -18,7 +19,7 @@ from edgeface.compress.shapes import measure_shapes
 from edgeface.compress.teaching import open_teacher
 from edgeface.compress.tries import MODES, Request, is_made, made, outcome_of, read_json, try_name, write_chosen
 from edgeface.data.layouts import load_dataset
-from edgeface.errors import GateFailed, UsageError
+from edgeface.errors import GateFailed, QuantizationError, UsageError
 from edgeface.files import locked, write_json
 from edgeface.models import load_model
 from edgeface.run import open_run
@@ -27,7 +28,6 @@ from edgeface.train.session import load_split
 __all__ = ["Request", "check_fits", "search"]
 
 FORMAT, VERSION = "edgeface-compress", 1
-PRUNABLE = "squeezenext_23v5"
 HOPE = 3.0
 """Points of accuracy that a pruned network may lose over the budget's drop; beyond, neither training for int8 nor
 harder pruning is tried. The run as it is may lose more: training for int8 is there to mend that."""
@@ -170,7 +170,7 @@ def _claim(request: Request) -> None:
         "plan": asdict(request.plan) if MODES[1] in request.modes else None,
         "epochs": request.epochs, "rounds": request.rounds, "last_epochs": request.last_epochs,
         "calibration": request.calibration, "align": request.align,
-        "seed": request.seed, "device": request.device,
+        "seed": request.seed, "device": request.device, "stem": request.stem,
     }  # fmt: skip
     place = request.work / "settings.json"
     if not place.exists():
@@ -204,7 +204,7 @@ def _shapes(request: Request) -> list[dict[str, Any]]:
     shapes = measure_shapes(
         run, load_model(run), train, request.keeps,
         calibration=calibration.samples(train.images[chosen], run.face_input),
-        align=request.align, fps=request.fps, seed=request.seed, say=request.say,
+        align=request.align, fps=request.fps, stem=request.stem, seed=request.seed, say=request.say,
     )  # fmt: skip
     write_json(place, {"shapes": shapes, "threads": request.fps_threads})
     return shapes
@@ -232,7 +232,11 @@ def _decide(request: Request, tries: list[dict[str, Any]]) -> None:
         far = row["keep"] < 1.0 and lost.get(row["keep"], -math.inf) > most
         row["verdict"] = "" if row is tries[0] else _unwanted(request, row, stop, lost[row["keep"]] if far else None)
         if not row["verdict"]:
-            row |= made(request, row, reference)
+            try:
+                row |= made(request, row, reference)
+            except QuantizationError as error:
+                row["verdict"] = f"cannot be made: {error}"
+                continue
             missed = request.budget.broken(row)
             row["verdict"] = f"breaks {', '.join(clause.text for clause in missed)}" if missed else "fits"
             lost[row["keep"]] = min(lost.get(row["keep"], math.inf), row["drop"])

@@ -15,6 +15,7 @@ from edgeface.compress.channels import widths_of
 from edgeface.compress.export import to_tflite
 from edgeface.compress.goal import MeasureFps, narrowed
 from edgeface.compress.importance import IMPORTANCE, Scores, channel_importance
+from edgeface.compress.twin import twin_of
 from edgeface.errors import UsageError
 from edgeface.models.summary import multiply_adds
 from edgeface.run import Run
@@ -30,15 +31,16 @@ def measure_shapes(
     calibration: np.ndarray,
     align: int,
     fps: MeasureFps,
+    stem: str,
     seed: int,
     say: Any,
 ) -> list[dict[str, Any]]:
     """`keep`, `macs`, `size` (bytes in int8), `fps` and `speedup` (to the first) for each share of MACs to keep.
 
-    The networks are pruned at once, by the measure that pruning in rounds uses, and exported in int8 without training;
-    their speed is measured in one run. Rounds leave somewhat other channels, so these are estimates that tell what is
-    worth training; only the first of `keeps`, which must be 1.0, is the network itself. `problem` is None, or says why
-    a share is out of reach; then the figures are None.
+    The networks are pruned at once, by the measure that pruning in rounds uses, and untrained twins of them exported in
+    int8; their speed is measured in one run. Rounds leave somewhat other channels, so these are estimates that tell
+    what is worth training; only the first of `keeps`, which must be 1.0, has the shape of the network itself. `problem`
+    is None, or says why a share is out of reach; then the figures are None.
     """
     rows: list[dict[str, Any]] = []
     scores: Scores = {}
@@ -51,8 +53,9 @@ def measure_shapes(
             say(f"exporting the shape of {keep:g} of the MACs")
             row: dict[str, Any] = {"keep": keep, "macs": None, "size": None, "fps": None, "speedup": None}
             try:
-                narrow = model if keep == 1.0 else narrowed(run, model, run, "macs", keep, scores, align)[0]
-                content = to_tflite(narrow, "int8", calibration=calibration)
+                build = run.build if keep == 1.0 else narrowed(run, model, run, "macs", keep, scores, align)[1]
+                narrow = twin_of(run.network, build)
+                content = to_tflite(narrow, "int8", calibration=calibration, stem=stem)
                 bundles.append(
                     write_bundle(Path(folder) / f"{keep:g}", content, run.identities, run.face_input, "int8").path
                 )

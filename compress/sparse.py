@@ -19,6 +19,7 @@ import tensorflow as tf
 import tf_keras
 
 from edgeface.compress.audit import operators_with_weights
+from edgeface.compress.channels import PRUNABLE
 from edgeface.errors import UsageError
 from edgeface.models.summary import is_prunable
 from edgeface.models.summary import sparsity as made_sparse
@@ -35,8 +36,7 @@ with silenced_stderr(), warnings.catch_warnings():
 
 NO_FASTER = (
     "it will not run faster: the runtime's sparse kernels take float 1x1 and depthwise convolutions only, and this "
-    "network runs in int8 with {others} of {all} convolutions of another kind; only the compressed file is smaller. "
-    "For speed remove channels: edgeface prune --keep-macs 0.6"
+    "network runs in int8, with {others} of {all} convolutions of another kind; only the compressed file is smaller"
 )
 
 
@@ -139,11 +139,12 @@ def gzip_bytes(model: bytes) -> int:
     return len(gzip.compress(model, 9, mtime=0))
 
 
-def no_faster(model: tf_keras.Model) -> str:
-    """The plain line that this does not make the network faster, and why."""
+def no_faster(model: tf_keras.Model, network: str) -> str:
+    """The plain line that this does not make the network faster, and why; and what would, where there is something."""
     convolutions = [layer for layer in model.layers if isinstance(layer, tf_keras.layers.Conv2D)]
     others = [layer for layer in convolutions if tuple(layer.kernel_size) != (1, 1)]
-    return NO_FASTER.format(others=len(others), all=len(convolutions))
+    advice = ". For speed remove channels: edgeface prune --keep-macs 0.6" if network == PRUNABLE else ""
+    return NO_FASTER.format(others=len(others), all=len(convolutions)) + advice
 
 
 def _zeros(values: np.ndarray) -> float:

@@ -14,6 +14,7 @@ from edgeface.compress.channels import widths_of
 from edgeface.compress.goal import Goal, MeasureFps, Network, narrowed, share_for_speed
 from edgeface.compress.importance import IMPORTANCE, channel_importance
 from edgeface.compress.sparse import Sparsity, sparsify
+from edgeface.compress.stem import STEMS
 from edgeface.data.dataset import FaceDataset
 from edgeface.models import load_model
 from edgeface.models.summary import multiply_adds, weight_bytes
@@ -34,7 +35,8 @@ class Request:
     """What the user asked for: `goal` for channels or `sparsity` for single weights, and how to fine-tune.
 
     `recipe` is that of a round, `last_recipe` that of the last one where that is another. `fps` measures bundles side
-    by side (frames a second with `threads`, None for one that does not fit `device`); a goal of speed needs it.
+    by side (frames a second with `threads`, None for one that does not fit `device`); a goal of speed needs it, and
+    `stem` is that of what it measures.
     """
 
     run: Path
@@ -53,6 +55,7 @@ class Request:
     fps: MeasureFps | None = None
     device: str = "cpu"
     threads: int = 1
+    stem: str = STEMS[0]
     strict: bool = False
     quiet: bool = False
 
@@ -99,7 +102,10 @@ def _share(
     if 1 < number < rounds:
         return source.info["pruning"]["share"], {}
     # At first to know that the goal can be reached, at last with the channels that are left.
-    share, speedup = share_for_speed(goal.value, first, source, narrow, request.align, request.fps, request.quiet)
+    share, speedup = share_for_speed(
+        goal.value, first, source, narrow,
+        align=request.align, fps=request.fps, stem=request.stem, quiet=request.quiet,
+    )  # fmt: skip
     return share, {"speedup": speedup, "device": request.device} if number == rounds else {}
 
 

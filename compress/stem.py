@@ -9,9 +9,11 @@ import numpy as np
 from tensorflow.lite.python import schema_py_generated as schema
 from tensorflow.lite.tools import flatbuffer_utils
 
-from edgeface.stem_layout import GATHERER, NARROW, gatherer, over_pairs, over_rows
+from edgeface.run import Run
+from edgeface.stem_layout import GATHERER, NARROW, ROWS, gatherer, over_pairs, over_rows
 
 STEMS = ("rows", "pairs", "plain")
+_PAIRS = "stem_pairs/shape"
 
 
 def lay_out_stem(model: bytes, stem: str) -> bytes:
@@ -47,6 +49,16 @@ def lay_out_stem(model: bytes, stem: str) -> bytes:
     return bytes(flatbuffer_utils.convert_object_to_bytearray(tree))
 
 
+def stem_of(model: bytes) -> str:
+    """Which of `STEMS` a .tflite file has: not every one can be laid out as it was asked for."""
+    return "rows" if GATHERER.encode() in model else "pairs" if _PAIRS.encode() in model else "plain"
+
+
+def default_stem(run: Run) -> str:
+    """The stem of a run's int8 files: rows, but plain where n of m neighbours are zero, which rows would not be."""
+    return "plain" if (run.info.get("sparsity") or {}).get("pattern") else "rows"
+
+
 def _can_pair(graph: Any, stem: Any) -> bool:
     image, weights = (graph.tensors[index] for index in stem.inputs[:2])
     width, across, options = int(image.shape[2]), int(weights.shape[2]), stem.builtinOptions
@@ -64,7 +76,7 @@ def _can_pair(graph: Any, stem: Any) -> bool:
 def _reshape(tree: Any, graph: Any, source: int, shape: list[int]) -> Any:
     """An operator that takes a tensor in another shape, its output a new tensor of any batch."""
     wanted = np.array([-1, *shape[1:]], np.int32)
-    constant = _constant(tree, graph, "stem_pairs/shape", wanted, schema.TensorType.INT32)
+    constant = _constant(tree, graph, _PAIRS, wanted, schema.TensorType.INT32)
     code = schema.OperatorCodeT()
     code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.RESHAPE
     code.version = 1
@@ -92,7 +104,7 @@ def _gather(tree: Any, graph: Any, stem: Any, source: int, kernel: np.ndarray) -
     operator.builtinOptions.padding = schema.Padding.VALID
     operator.builtinOptions.fusedActivationFunction = schema.ActivationFunctionType.NONE
     operator.inputs = np.array([source, weights, bias], np.int32)
-    rows = _activation(graph, source, "stem_rows", [1, height, width - pairs + 1, lanes])
+    rows = _activation(graph, source, ROWS, [1, height, width - pairs + 1, lanes])
     operator.outputs = np.array([rows], np.int32)
     return operator
 

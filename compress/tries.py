@@ -20,6 +20,7 @@ from edgeface.compress.prune import prune
 from edgeface.compress.qat import Plan
 from edgeface.compress.quantize import Request as QuantizeRequest
 from edgeface.compress.quantize import quantize
+from edgeface.compress.stem import STEMS
 from edgeface.errors import UsageError
 from edgeface.files import write_json
 from edgeface.recipe import load_recipe
@@ -37,7 +38,7 @@ class Request:
     """What the user asked for. `work` is the folder of the tries, `keeps` shares of the MACs, the first 1.0; pruning
     takes `rounds` of `epochs` of fine-tuning, the last of `last_epochs` where given, `plan` is that of training for
     int8. `everything` tries what is left after the first fit. `fps` measures bundles side by side with `fps_threads`;
-    `threads` run the validation images."""
+    `threads` run the validation images, `stem` is that of every try's first convolution."""
 
     run: Path
     budget: Budget
@@ -60,6 +61,7 @@ class Request:
     fps_threads: int = 1
     note: str = ""
     device: str = "cpu"
+    stem: str = STEMS[0]
     quiet: bool = False
 
     def say(self, text: str) -> None:
@@ -109,7 +111,7 @@ def _quantized(request: Request, row: dict[str, Any]) -> dict[str, Any]:
             run, row["mode"], data=request.data, teacher=request.teacher if qat else None,
             out=request.work / row["try"], calibration=request.calibration, plan=request.plan, seed=request.seed,
             threads=request.threads, note=request.note, quiet=request.quiet,
-            save_run=kept,
+            save_run=kept, stem=request.stem,
         )
     )  # fmt: skip
     for warning in outcome.warnings:

@@ -52,6 +52,10 @@ class RunError(EdgeFaceError):
     """A training run that is missing, cut short, edited or from another version."""
 
 
+class QuantizationError(EdgeFaceError):
+    """A network that int8 cannot hold."""
+
+
 class BundleError(EdgeFaceError):
     """A bundle that is missing, cut short, edited or from another version."""
 

@@ -15,10 +15,15 @@ In float32 channels are not filled up, and pairs are 4 % slower: those models ar
 
 from __future__ import annotations
 
-import numpy as np
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # a profile needs the names alone, and has to answer at once
+    import numpy as np
 
 GATHERER = "stem_rows/kernel"
 """Name of the tensor that holds a gatherer in a .tflite: the one convolution that is not a layer of the network."""
+ROWS = "stem_rows"
+"""Name of what it writes: the stem's input."""
 GROUP = 8
 NARROW = 4
 """Kernels of up to so many pixels are not laid out in rows."""
@@ -27,6 +32,8 @@ NARROW = 4
 def over_pairs(kernel: np.ndarray) -> np.ndarray:
     """A kernel (outputs, height, width, channels) for pairs of pixels: (outputs, height, width / 2, 2 * channels), the
     width rounded up."""
+    import numpy as np
+
     outputs, height, width, channels = kernel.shape
     filled = np.pad(kernel, ((0, 0), (0, 0), (0, width % 2), (0, 0)))
     return filled.reshape(outputs, height, -1, 2 * channels)
@@ -35,6 +42,8 @@ def over_pairs(kernel: np.ndarray) -> np.ndarray:
 def over_rows(kernel: np.ndarray) -> np.ndarray:
     """A kernel (outputs, height, width, channels) for gathered rows: (outputs, height, 1, width * channels), the last
     rounded up to `GROUP`."""
+    import numpy as np
+
     outputs, height, width, channels = kernel.shape
     rows = kernel.reshape(outputs, height, 1, width * channels)
     return np.pad(rows, ((0, 0), (0, 0), (0, 0), (0, -rows.shape[3] % GROUP)))
@@ -43,6 +52,8 @@ def over_rows(kernel: np.ndarray) -> np.ndarray:
 def gatherer(width: int, channels: int = 3) -> np.ndarray:
     """The kernel, int8 (width * channels rounded up to `GROUP`, 1, width / 2 rounded up, 2 * channels), that puts
     `width` pixels side by side, read as pairs."""
+    import numpy as np
+
     lanes = width * channels
     kernel = np.eye(lanes + -lanes % GROUP, -(-width // 2) * 2 * channels, dtype=np.int8)
     kernel[lanes:] = 0

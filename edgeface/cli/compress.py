@@ -11,6 +11,13 @@ from edgeface.cli.common import Json, LastEpochs, Quiet, Seed, command, note, pr
 
 Teacher = Annotated[Path | None, typer.Option(help="Run of the teacher; it teaches every try.", metavar="RUN")]
 
+CompressStem = Annotated[
+    str | None,
+    typer.Option(
+        "--stem", help="As of quantize: rows, pairs or plain. Default: plain for a microcontroller, else rows."
+    ),
+]
+
 
 def register(app: typer.Typer) -> None:
     """Add the command to the application."""
@@ -32,6 +39,7 @@ def compress(
     epochs: Annotated[int, typer.Option(help="Epochs of fine-tuning in a round.")] = 6,
     last_epochs: LastEpochs = None,
     qat_epochs: Annotated[int | None, typer.Option(help="Epochs of training for int8. Default: 5.")] = None,
+    stem: CompressStem = None,
     align: Annotated[int, typer.Option(help="Widths that shrink do so to multiples of this.", min=1)] = 8,
     everything: Annotated[bool, typer.Option("--all", help="Go on after the first fit, for the whole front.")] = False,
     about: Annotated[str, typer.Option("--note", help="Text for the model card, such as limits of the data.")] = "",
@@ -55,7 +63,7 @@ def compress(
 
         edgeface compress runs/student-1.0 --budget "drop<=2" --keep 1,0.5 --all --json
     """
-    from edgeface.cli.measuring import fps_on
+    from edgeface.cli.measuring import fps_on, stem_for
     from edgeface.compress.budget import parse_budget
     from edgeface.signing import own_bundles
     from edgeface.tensorflow_setup import quiet_tensorflow
@@ -72,7 +80,8 @@ def compress(
         teacher=teacher, data=data, keeps=keeps, modes=tried,
         epochs=epochs, rounds=rounds, last_epochs=last_epochs, align=align,
         plan=Plan() if qat_epochs is None else Plan(epochs=qat_epochs),
-        everything=everything, seed=seed, fps_threads=threads, note=about, device=device, quiet=quiet or as_json,
+        everything=everything, seed=seed, fps_threads=threads, note=about, device=device,
+        stem=stem or stem_for(device), quiet=quiet or as_json,
     )  # fmt: skip
     with own_bundles():
         result = search(request)

@@ -6,19 +6,29 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 
+def stem_for(device: str) -> str:
+    """The stem of int8 models for a device, cpu or a simulated one: plain for microcontrollers, else rows."""
+    from edgeface.bench.devices import load_device
+
+    return "plain" if device != "cpu" and load_device(device).backend in ("cortex-m", "tflite-micro") else "rows"
+
+
 def fps_on(device: str, threads: int) -> Callable[[Sequence[Path]], list[float | None]]:
     """What measures frames a second of bundles on a device, in one interleaved run; None for one that does not fit it.
 
-    Raises UsageError for an unknown device or too many threads now, not after what is to be measured.
+    Raises UsageError now, not after what is to be measured, for an unknown device, one whose speed nothing tells, or
+    too many threads.
     """
     from edgeface.bench.settings import Settings, check_threads
+    from edgeface.errors import UsageError
 
     settings = Settings(devices=(device,), threads=(threads,), batch=0)
     check_threads(settings)
     if device != "cpu":
         from edgeface.bench.devices import load_device
 
-        load_device(device)
+        if load_device(device).backend == "tflite-micro":
+            raise UsageError(f"{device} is run for memory and outputs, not for a speed; give --device cortex-m7")
 
     def measured(paths: Sequence[Path]) -> list[float | None]:
         from edgeface.bench.runner import measure

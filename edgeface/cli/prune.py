@@ -78,6 +78,7 @@ def prune(
     from edgeface.tensorflow_setup import quiet_tensorflow
 
     quiet_tensorflow()
+    from edgeface.cli.measuring import stem_for
     from edgeface.compress.importance import IMPORTANCE
     from edgeface.compress.prune import Request
     from edgeface.compress.prune import prune as shrink
@@ -87,8 +88,8 @@ def prune(
     request = Request(
         run, place, chosen[0], chosen[1], goal=goal, sparsity=sparsity, data=data, teacher=teacher,
         importance=importance or IMPORTANCE, rounds=_rounds(rounds, pattern), last_recipe=chosen[2],
-        align=align or 8, seed=seed, fps=fps, device=device, threads=threads or 1, strict=strict,
-        quiet=quiet or as_json,
+        align=align or 8, seed=seed, fps=fps, device=device, threads=threads or 1,
+        stem=stem_for(device), strict=strict, quiet=quiet or as_json,
     )  # fmt: skip
     _report(request, shrink(request), as_json)
 

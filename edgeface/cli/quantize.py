@@ -34,8 +34,8 @@ SensitivityFile = Annotated[
 Stem = Annotated[
     str | None,
     typer.Option(
-        help="int8, qat: the first convolution reads rows of pixels (default: the same outputs, faster on CPUs), "
-        "pairs, for Ethos-U55, or is plain, for microcontrollers."
+        help="int8, qat: the first convolution reads rows of pixels (default; the same outputs, faster with LiteRT on "
+        "CPUs), pairs, for Ethos-U55, or is plain, for microcontrollers."
     ),
 ]
 SaveRun = Annotated[
@@ -103,7 +103,7 @@ def quantize(
     request = Request(
         run, mode, io, data, teacher, out, DEFAULT if calibration is None else calibration, Plan(**planned), seed,
         threads, about, strict, quiet or as_json, self_distill, float_layers, None, save_run,
-        fps_on("cpu", 1) if fps else None, stem or "rows",
+        fps_on("cpu", 1) if fps else None, stem,
     )  # fmt: skip
     outcome = convert(_with_audit(request, sensitivity))
     print_json({**outcome.to_dict(), "max_drop": max_drop}) if as_json else _print(outcome)

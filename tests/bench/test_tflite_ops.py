@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from edgeface.bench.tflite_ops import read_graph
+from edgeface.compress.stem import lay_out_stem
 from edgeface.errors import BundleError, EdgeFaceError
 
 
@@ -33,6 +34,22 @@ def test_int8_has_the_same_work_in_a_quarter_of_the_bytes(model):
         assert int8[kind].output_bytes * 4 == float32[kind].output_bytes
         assert (int8[kind].dtype, int8[kind].weight_dtype) == ("int8", "int8")
     assert float32["conv1x1"].dtype == "float32"
+
+
+def test_a_stem_over_rows_is_still_that_convolution(tiny_models, tmp_path):
+    """Neither a 5x1 nor a 1x3 one, of which profiles know less; gathering is copying."""
+    kinds = {}
+    for stem in ("plain", "rows"):
+        path = tmp_path / f"{stem}.tflite"
+        path.write_bytes(lay_out_stem(tiny_models["int8"], stem))
+        kinds[stem] = {
+            kind: [op.macs for op in read_graph(path).ops if op.kind == kind]
+            for kind in ("convkxk", "conv3x1", "conv1x3", "layout")
+        }
+    plain, rows = kinds["plain"], kinds["rows"]
+    assert (rows["conv3x1"], rows["conv1x3"]) == (plain["conv3x1"], plain["conv1x3"])
+    assert rows["convkxk"] == [14 * 14 * 64 * 5 * 16]
+    assert (plain["layout"], rows["layout"]) == ([], [0])
 
 
 def test_weights_are_counted_once_and_lie_within_the_file(model):

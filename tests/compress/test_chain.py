@@ -185,8 +185,7 @@ def test_inspect(bundle):
     assert result.exit_code == 0, result.output
     found = json.loads(result.stdout)
     filled_up = 18 * 18 * 64 * 5  # zeros in the kernel of the stem over rows of pixels
-    gathered = 40 * 18 * 16 * 3 * 6
-    assert found["macs"] == bundle.chain[-1]["macs"] + filled_up + gathered
+    assert found["macs"] == bundle.chain[-1]["macs"] + filled_up  # gathering is copying
     assert found["not_int8"] == []
     assert found["operators"]["CONV_2D"] == 17
     assert found["arena_bytes"] > 40 * 40 * 3 * 4

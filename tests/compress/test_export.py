@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgeface.errors import UsageError
+from edgeface.errors import QuantizationError, UsageError
 from edgeface.interpreter import Interpreter
 from edgeface.metrics import cosine_summary
 from edgeface.tensorflow_setup import quiet_tensorflow
@@ -18,7 +18,7 @@ from tensorflow.lite.tools import flatbuffer_utils
 
 from edgeface.compress.audit import audit, operators_with_weights
 from edgeface.compress.export import check_options, to_tflite
-from edgeface.compress.stem import STEMS
+from edgeface.compress.stem import STEMS, stem_of
 
 
 def convolutions(model) -> int:
@@ -76,6 +76,8 @@ def test_a_stem_over_rows_or_pairs_of_pixels_has_the_same_outputs_to_the_bit(siz
     images = np.random.default_rng(1).uniform(-1, 1, (64, size, size, 3)).astype(np.float32)
     found = {name: to_tflite(model, "int8", calibration=images, stem=name) for name in STEMS}
     operators = {name: audit(one).operators for name, one in found.items()}
+    wide = "rows" if kernel > 4 else "pairs"
+    assert [stem_of(found[name]) for name in STEMS] == ([wide, "pairs", "plain"] if paired else ["plain"] * 3)
     assert [name for name in STEMS if "RESHAPE" in operators[name]] == (["rows", "pairs"] if paired else [])
     assert operators["rows"]["CONV_2D"] == 1 + (paired and kernel > 4)
     assert operators["pairs"]["CONV_2D"] == operators["plain"]["CONV_2D"] == 1
@@ -103,6 +105,16 @@ def test_a_stem_over_rows_takes_batches(student, samples):
     embedding = max(interpreter.get_output_details(), key=lambda entry: entry["shape"][1])
     expected = Interpreter(to_tflite(student, "int8", calibration=samples)).run("embed", samples[:4])["embedding"]
     np.testing.assert_array_equal(interpreter.get_tensor(embedding["index"]), expected)
+
+
+def test_a_layer_of_zeros_is_named(student, samples):
+    """XNNPACK would refuse the file, and say no more than that."""
+    dead = tf_keras.models.clone_model(student)
+    dead.set_weights(student.get_weights())
+    norm = dead.get_layer("stage2_block1_reduce2_bn")
+    norm.set_weights([norm.gamma, norm.beta - 1e3, norm.moving_mean, norm.moving_variance])
+    with pytest.raises(QuantizationError, match=r"stage2_block1_reduce2.*: gives nothing but zeros"):
+        to_tflite(dead, "int8", calibration=samples)
 
 
 def test_one_graph_serves_both_signatures(converted, student):

@@ -13,6 +13,7 @@ from edgeface.compress.audit import audit
 from edgeface.compress.export import to_tflite
 from edgeface.compress.float_layers import resolve
 from edgeface.compress.qat_model import fake_quantized
+from edgeface.compress.stem import stem_of
 
 
 def sensitivity(**costs: tuple[float, float]) -> dict:
@@ -68,6 +69,7 @@ def test_refusals(student, text, found, message):
 @pytest.mark.slow
 def test_they_are_floats_in_the_file(student, samples):
     names = resolve(student, "first,last")
-    floats = audit(to_tflite(fake_quantized(student, samples, (-1.0, 1.0), float_layers=names), "qat")).float_operators
-    kinds = sorted(name.split()[0] for name in floats)
+    model = to_tflite(fake_quantized(student, samples, (-1.0, 1.0), float_layers=names), "qat")
+    kinds = sorted(name.split()[0] for name in audit(model).float_operators)
+    assert stem_of(model) == "plain"
     assert kinds == ["CONV_2D", "FULLY_CONNECTED", "QUANTIZE"]

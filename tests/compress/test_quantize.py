@@ -60,6 +60,7 @@ def test_bundle_says_where_it_came_from_without_paths(outcome, student_run, face
     bundle = open_bundle(outcome.bundle)
     assert bundle.source["run"] == "student"
     assert bundle.source["quantization"]["calibration_images"] == 64
+    assert bundle.source["quantization"]["stem"] == "rows"
     text = (outcome.bundle / "bundle.json").read_text() + (outcome.bundle / "MODEL_CARD.md").read_text()
     assert str(student_run.parent) not in text
     assert str(faces.parent) not in text

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from edgeface.bundle import open_bundle
-from edgeface.errors import GateFailed, UsageError
+from edgeface.errors import GateFailed, QuantizationError, UsageError
 from edgeface.tensorflow_setup import quiet_tensorflow
 
 quiet_tensorflow()
@@ -167,6 +167,15 @@ def test_a_network_trained_for_int8_is_kept_as_a_run(tmp_path, monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             made_tries.outcome_of(request, room._blank(request, dict(SHAPES[0]), name))
     assert asked == [(None, False), (tmp_path / "keep-1-qat-run", False)]
+
+
+def test_a_network_that_int8_cannot_hold_is_a_verdict(decide, monkeypatch):
+    def made(request, row, reference):
+        raise QuantizationError("head: gives nothing but zeros")
+
+    monkeypatch.setattr(room, "made", made)
+    verdicts, _ = decide("size<=700B")
+    assert verdicts["keep-0.5-int8"] == "cannot be made: head: gives nothing but zeros"
 
 
 def test_all_tries_what_is_left(decide):

@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from edgeface.bundle import open_bundle
 from edgeface.cli import app
+from edgeface.compress.stem import lay_out_stem
 from edgeface.data.synthetic import draw_faces
 from edgeface.errors import BundleError
 from edgeface.face_input import FaceInput
@@ -42,6 +43,17 @@ def test_the_network_computes_what_the_bundle_was_made_from(mode, tolerance, tin
     for name, expected in tiny_keras(images, training=False).items():
         difference = np.abs(model(images, training=False)[name] - expected).max()
         assert difference <= tolerance * np.abs(expected).max()
+
+
+def test_any_stem_gives_the_same_weights(tiny_models, tmp_path):
+    plain, pairs, rows = (
+        folded_layers(lay_out_stem(tiny_models["int8"], stem), tmp_path) for stem in ("plain", "pairs", "rows")
+    )
+    for other in (pairs, rows):
+        assert len(other[0]) == len(plain[0])
+        for (kernel, bias), (expected, expected_bias) in zip(other[0], plain[0], strict=True):
+            np.testing.assert_array_equal(kernel, expected)
+            np.testing.assert_array_equal(bias, expected_bias)
 
 
 def test_batch_statistics_are_those_that_inference_uses(tiny_bundle, sample):
