@@ -10,6 +10,7 @@ from typing import Any
 from edgeface.compress import calibration
 from edgeface.compress.budget import Budget, Clause
 from edgeface.compress.channels import PRUNABLE
+from edgeface.compress.export import check_options
 from edgeface.compress.pareto import draw, pareto_front
 from edgeface.compress.places import check_apart, check_out
 from edgeface.compress.preflight import unfit_layers
@@ -130,6 +131,7 @@ def _check(request: Request) -> None:
             f"--qat-epochs {request.plan.epochs}: give at least 1; --modes int8 leaves training for it out"
         )
     request.plan.check()
+    check_options(MODES[0], "float", request.stem)
     calibration.check_count(request.calibration)
 
 

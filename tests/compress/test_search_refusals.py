@@ -41,6 +41,7 @@ def fps(paths: list[Path]) -> list[float | None]:
         ({"epochs": 0}, "needs fine-tuning"),
         ({"plan": Plan(epochs=0)}, "--qat-epochs 0"),
         ({"calibration": 8}, "at least 64"),
+        ({"stem": "squares"}, "--stem squares: choose one of rows, pairs, plain"),
     ],
 )
 def test_refusals(tmp_path, options, message):
