@@ -11,7 +11,7 @@ seeds=${SEEDS:-0 1 2} peer_epochs=${PEER_EPOCHS:-24}
 here=$(cd "$(dirname "$0")" && pwd)
 work=$runs/compression
 teacher=${TEACHER:-$runs/teacher} student=${STUDENT:-$runs/student-1.0-taught}
-qat="--epochs 1 --frozen 0 --learning-rate 1e-4"
+qat="--epochs 1 --frozen 0 --learning-rate 1e-4" gentle="--epochs 4 --frozen 1 --learning-rate 3e-5"
 note="Trained on film and public figures for research; not for commercial use, no redistribution of the photographs."
 mkdir -p "$work/bundles" "$work/audit"
 
@@ -81,6 +81,8 @@ for seed in $seeds; do
   quantize "student-qat-self-s$seed" "$student" qat --seed "$seed" $qat --self-distill
   quantize "student-qat-both-s$seed" "$student" qat --seed "$seed" $qat --self-distill --teacher "$teacher"
   quantize "student-qat-taught-s$seed" "$student" qat --seed "$seed" $qat --teacher "$teacher"
+  quantize "student-qat-gentle-alone-s$seed" "$student" qat --seed "$seed" $gentle
+  quantize "student-qat-gentle-taught-s$seed" "$student" qat --seed "$seed" $gentle --teacher "$teacher"
   prune "$student" "$work/pruned60-alone-s$seed" --keep-macs 0.6 --seed "$seed"
   quantize "pruned60-alone-int8-s$seed" "$work/pruned60-alone-s$seed" int8
   longer "$work/pruned60-alone-s$seed" "$work/pruned60-alone-long-s$seed" 60 --seed "$seed"

@@ -97,6 +97,7 @@ def test_means_spread_and_verdicts(script, tmp_path):
     assert cell(text, "1.0 pruned to 40 %")[2:] == ["5.00 (one run)", "NO"]
     assert cell(text, "its file")[2:] == ["650 (one run)", "NO"]
     assert cell(text, "qat with the teacher")[3] == "yes"
+    assert cell(text, "gentle qat with the teacher")[2:] == ["not measured", ""]
     assert cell(text, "its embedding cosine")[2:] == ["0.9700 (one run)", "NO"]
     assert cell(text, "1.0 int8 against MobileFaceNet")[2:] == ["5.00x (4.90-5.10)", "yes"]
     assert "90.00 % top-1 in float32 on 100 validation images. Teacher: 2.0-SqNxt-23v5 of 92.00 %." in text
