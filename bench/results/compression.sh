@@ -98,7 +98,7 @@ for seed in $seeds; do
 done
 first=${seeds%% *}
 quantize "student-long-int8-s$first" "$runs/student-1.0-more" int8 # the unpruned one was trained on as well
-pruned=("pruned60-taught-long-int8-s$first" "pruned40-taught-long-int8-s$first")
+pruned=($(printf "pruned60-taught-long-int8-s%s " $seeds) "pruned40-taught-long-int8-s$first")
 once bench-pruned edgeface bench "$work/bundles/student-int8-s$first" "${pruned[@]/#/$work/bundles/}" --threads 1
 once sensitivity edgeface sensitivity "$student" --data "$data" --out "$work/audit/sensitivity.json"
 cp "$work/audit/sensitivity.png" "$here/compression-sensitivity.png"

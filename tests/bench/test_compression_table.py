@@ -73,6 +73,12 @@ RESULTS = {
 """What the commands print, cut to what the table reads."""
 
 
+PRUNED_TWICE = [
+    {"name": f"pruned60-s{seed}", "ratio": {"value": ratio, "low": 1.0, "high": 2.0}}
+    for seed, ratio in enumerate((1.2, 1.3))
+]
+
+
 def test_empty(script, tmp_path):
     script.main(tmp_path, tmp_path)
     text = (tmp_path / "compression.md").read_text()
@@ -94,6 +100,8 @@ def test_means_spread_and_verdicts(script, tmp_path):
     assert cell(text, "pruned to 60 % without a teacher")[2:] == ["4.00 (one run)", ""]
     assert cell(text, "1.0 pruned to 60 % without a teacher, trained on")[2:] == ["4.00 (one run)", "yes"]
     assert cell(text, "its int8 fps")[2:] == ["1.40x (1.30-1.50)", "yes"]
+    again = script.collect({**RESULTS, "bench-pruned": {"rows": [{"name": "a"}, *PRUNED_TWICE]}})
+    assert cell(script.render(again), "its int8 fps")[2:] == ["1.250 +- 0.071 (2 runs)", "NO"]
     assert cell(text, "1.0 pruned to 40 %")[2:] == ["5.00 (one run)", "NO"]
     assert cell(text, "its file")[2:] == ["650 (one run)", "NO"]
     assert cell(text, "qat with the teacher")[3] == "yes"
