@@ -87,8 +87,8 @@ class Op:
     `kind` is conv1x1, conv3x1 (any k x 1), conv1x3 (any 1 x k), convkxk, depthwise, dense, elementwise, pool, softmax,
     quantize, resize, layout (copies, among them the convolution that gathers a stem's rows), free (no work), other; a
     stem over rows is convkxk as it was over pixels. `dtype` is that of the activation it reads, `weight_dtype`
-    of its weights ("" without). `macs` are multiply-adds. Bytes are of the constants, the other inputs, the outputs.
-    `inputs` and `outputs` are indices of tensors. `kernel` is (height, width) of a convolution, else (0, 0).
+    of its weights ("" without). `macs` are multiply-adds, those with the zeros that fill up a stem's kernel among them.
+    Bytes are of the constants, the other inputs, the outputs. `inputs` and `outputs` are indices of tensors.
     """
 
     index: int

@@ -17,6 +17,7 @@ from edgeface.compress.preflight import unfit_layers
 from edgeface.compress.prune import check_people
 from edgeface.compress.quantize import dataset_of
 from edgeface.compress.shapes import measure_shapes
+from edgeface.compress.stem import default_stem
 from edgeface.compress.teaching import open_teacher
 from edgeface.compress.tries import MODES, Request, is_made, made, outcome_of, read_json, try_name, write_chosen
 from edgeface.data.layouts import load_dataset
@@ -172,7 +173,7 @@ def _claim(request: Request) -> None:
         "plan": asdict(request.plan) if MODES[1] in request.modes else None,
         "epochs": request.epochs, "rounds": request.rounds, "last_epochs": request.last_epochs,
         "calibration": request.calibration, "align": request.align,
-        "seed": request.seed, "device": request.device, "stem": request.stem,
+        "seed": request.seed, "device": request.device, "stem": request.stem or default_stem(run),
     }  # fmt: skip
     place = request.work / "settings.json"
     if not place.exists():
@@ -206,7 +207,8 @@ def _shapes(request: Request) -> list[dict[str, Any]]:
     shapes = measure_shapes(
         run, load_model(run), train, request.keeps,
         calibration=calibration.samples(train.images[chosen], run.face_input),
-        align=request.align, fps=request.fps, stem=request.stem, seed=request.seed, say=request.say,
+        align=request.align, fps=request.fps, stem=request.stem or default_stem(run), seed=request.seed,
+        say=request.say,
     )  # fmt: skip
     write_json(place, {"shapes": shapes, "threads": request.fps_threads})
     return shapes
@@ -236,7 +238,10 @@ def _decide(request: Request, tries: list[dict[str, Any]]) -> None:
         if not row["verdict"]:
             try:
                 row |= made(request, row, reference)
-            except QuantizationError as error:
+            except QuantizationError as error:  # training for int8 would end there, too
+                for other in tries:
+                    if other["keep"] == row["keep"]:
+                        other["problem"] = str(error)
                 row["verdict"] = f"cannot be made: {error}"
                 continue
             missed = request.budget.broken(row)

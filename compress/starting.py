@@ -14,7 +14,7 @@ from edgeface.compress.channels import widths_of
 from edgeface.compress.goal import Goal, MeasureFps, Network, narrowed, share_for_speed
 from edgeface.compress.importance import IMPORTANCE, channel_importance
 from edgeface.compress.sparse import Sparsity, sparsify
-from edgeface.compress.stem import STEMS
+from edgeface.compress.stem import default_stem
 from edgeface.data.dataset import FaceDataset
 from edgeface.models import load_model
 from edgeface.models.summary import multiply_adds, weight_bytes
@@ -36,7 +36,7 @@ class Request:
 
     `recipe` is that of a round, `last_recipe` that of the last one where that is another. `fps` measures bundles side
     by side (frames a second with `threads`, None for one that does not fit `device`); a goal of speed needs it, and
-    `stem` is that of what it measures.
+    `stem` is that of what it measures; None leaves it to the run.
     """
 
     run: Path
@@ -55,7 +55,7 @@ class Request:
     fps: MeasureFps | None = None
     device: str = "cpu"
     threads: int = 1
-    stem: str = STEMS[0]
+    stem: str | None = None
     strict: bool = False
     quiet: bool = False
 
@@ -104,7 +104,7 @@ def _share(
     # At first to know that the goal can be reached, at last with the channels that are left.
     share, speedup = share_for_speed(
         goal.value, first, source, narrow,
-        align=request.align, fps=request.fps, stem=request.stem, quiet=request.quiet,
+        align=request.align, fps=request.fps, stem=request.stem or default_stem(first), quiet=request.quiet,
     )  # fmt: skip
     return share, {"speedup": speedup, "device": request.device} if number == rounds else {}
 

@@ -20,7 +20,6 @@ from edgeface.compress.prune import prune
 from edgeface.compress.qat import Plan
 from edgeface.compress.quantize import Request as QuantizeRequest
 from edgeface.compress.quantize import quantize
-from edgeface.compress.stem import STEMS
 from edgeface.errors import UsageError
 from edgeface.files import write_json
 from edgeface.recipe import load_recipe
@@ -38,7 +37,7 @@ class Request:
     """What the user asked for. `work` is the folder of the tries, `keeps` shares of the MACs, the first 1.0; pruning
     takes `rounds` of `epochs` of fine-tuning, the last of `last_epochs` where given, `plan` is that of training for
     int8. `everything` tries what is left after the first fit. `fps` measures bundles side by side with `fps_threads`;
-    `threads` run the validation images, `stem` is that of every try's first convolution."""
+    `threads` run the validation images, `stem` is that of every try; None leaves it to the run."""
 
     run: Path
     budget: Budget
@@ -61,7 +60,7 @@ class Request:
     fps_threads: int = 1
     note: str = ""
     device: str = "cpu"
-    stem: str = STEMS[0]
+    stem: str | None = None
     quiet: bool = False
 
     def say(self, text: str) -> None:
@@ -122,7 +121,7 @@ def _quantized(request: Request, row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _speed(request: Request, row: dict[str, Any]) -> dict[str, Any]:
-    """The try's own speed, beside that of the run in int8; the latter is its shape's, which is the network itself."""
+    """The try's own speed, beside that of the run in int8; the latter is its shape's."""
     first = try_name(1.0, MODES[0])
     if row["try"] == first:
         return {"fps": row["fps"], "speedup": row["speedup"]}

@@ -1,4 +1,4 @@
-"""Untrained twins of networks, whose speed and size are theirs: neither depends on what the weights are."""
+"""Untrained twins of networks, to take the speed and size of: the speed is theirs, the size within a percent."""
 
 from __future__ import annotations
 

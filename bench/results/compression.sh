@@ -41,7 +41,7 @@ prune() { # FROM RUN OPTIONS...: a pruned student; the same command goes on wher
   finished "$run" || edgeface prune "$from" --data "$data" --out "$run" "$@"
 }
 
-# The published taught runs: revision 5ec8e7f, whose --init began with random distillation heads; now they are fitted.
+# The published taught runs of seed 0: revision 92b07cb, recipe cpu with what is now longer, whose --init began with random distillation heads; now they are fitted.
 longer() { # FROM RUN EPOCHS OPTIONS...: trains a pruned student on, as people51-taught.sh did the student
   local from=$1 run=$2 epochs=$3
   shift 3

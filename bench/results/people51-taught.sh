@@ -47,7 +47,7 @@ taught "$runs/student-1.0-taught" "$runs/bench/results/people51-1.0-int8" 100
 bundles 1.0 "$runs/student-1.0-taught"
 taught "$runs/student-2.0-longer" "$runs/bench/results/people51-2.0-int8" 100 --set distillation.views=36
 bundles 2.0 "$runs/student-2.0-longer"
-# (The published 1.0 is of revision 5ec8e7f, whose --init began with random distillation heads; now they are fitted.
+# (The published 1.0 is of revision 92b07cb, recipe cpu with what is now longer, whose --init began with random distillation heads; now they are fitted.
 # With those, 24 views and 54 epochs the 2.0 had come to 89.89 %.)
 # 38 more epochs (at 1e-3) left the 1.0 at 89.14 %; that is in compression.md.
 taught "$runs/student-1.0-more" "$runs/student-1.0-taught" 38 --set stage1.learning_rate=1e-3

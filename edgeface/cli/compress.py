@@ -14,7 +14,8 @@ Teacher = Annotated[Path | None, typer.Option(help="Run of the teacher; it teach
 CompressStem = Annotated[
     str | None,
     typer.Option(
-        "--stem", help="As of quantize: rows, pairs or plain. Default: plain for a microcontroller, else rows."
+        "--stem",
+        help="As of quantize: rows, pairs or plain. Default: plain for a microcontroller, else quantize's.",
     ),
 ]
 
@@ -69,7 +70,7 @@ def compress(
     from edgeface.tensorflow_setup import quiet_tensorflow
 
     limits, keeps, tried = parse_budget(budget), _shares(keep), _modes(modes, qat_epochs)
-    fps = fps_on(device, threads)
+    fps = fps_on(device, threads, needed=any(clause.name in ("fps", "speedup") for clause in limits.clauses))
     quiet_tensorflow()
     from edgeface.compress.qat import Plan
     from edgeface.compress.search import Request, check_fits, search

@@ -6,18 +6,18 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 
-def stem_for(device: str) -> str:
-    """The stem of int8 models for a device, cpu or a simulated one: plain for microcontrollers, else rows."""
+def stem_for(device: str) -> str | None:
+    """The stem of int8 models for a device, cpu or a simulated one: plain for microcontrollers, else as the run's."""
     from edgeface.bench.devices import load_device
 
-    return "plain" if device != "cpu" and load_device(device).backend in ("cortex-m", "tflite-micro") else "rows"
+    return "plain" if device != "cpu" and load_device(device).backend in ("cortex-m", "tflite-micro") else None
 
 
-def fps_on(device: str, threads: int) -> Callable[[Sequence[Path]], list[float | None]]:
+def fps_on(device: str, threads: int, *, needed: bool = True) -> Callable[[Sequence[Path]], list[float | None]]:
     """What measures frames a second of bundles on a device, in one interleaved run; None for one that does not fit it.
 
-    Raises UsageError now, not after what is to be measured, for an unknown device, one whose speed nothing tells, or
-    too many threads.
+    Raises UsageError now, not after what is to be measured, for an unknown device, too many threads, or one whose speed
+    nothing tells where that is `needed`.
     """
     from edgeface.bench.settings import Settings, check_threads
     from edgeface.errors import UsageError
@@ -27,7 +27,7 @@ def fps_on(device: str, threads: int) -> Callable[[Sequence[Path]], list[float |
     if device != "cpu":
         from edgeface.bench.devices import load_device
 
-        if load_device(device).backend == "tflite-micro":
+        if load_device(device).backend == "tflite-micro" and needed:
             raise UsageError(f"{device} is run for memory and outputs, not for a speed; give --device cortex-m7")
 
     def measured(paths: Sequence[Path]) -> list[float | None]:

@@ -34,8 +34,8 @@ SensitivityFile = Annotated[
 Stem = Annotated[
     str | None,
     typer.Option(
-        help="int8, qat: the first convolution reads rows of pixels (default; the same outputs, faster with LiteRT on "
-        "CPUs), pairs, for Ethos-U55, or is plain, for microcontrollers."
+        help="int8, qat: the first convolution reads rows of pixels (the same outputs, faster with LiteRT on CPUs), "
+        "pairs, for Ethos-U55, or is plain, for microcontrollers. Default: rows, plain for n:m sparse runs."
     ),
 ]
 SaveRun = Annotated[
