@@ -60,6 +60,11 @@ class Budget:
         """How far the facts are from the budget: the sum of the violations, 0 when they fit."""
         return sum(clause.violation(facts) for clause in self.clauses)
 
+    @property
+    def needs_fps(self) -> bool:
+        """Whether any limit is on speed."""
+        return any(clause.name in ("fps", "speedup") for clause in self.clauses)
+
     def limit(self, name: str) -> float | None:
         """The limit of that name, None when there is none."""
         return next((clause.limit for clause in self.clauses if clause.name == name), None)

@@ -70,7 +70,7 @@ def compress(
     from edgeface.tensorflow_setup import quiet_tensorflow
 
     limits, keeps, tried = parse_budget(budget), _shares(keep), _modes(modes, qat_epochs)
-    fps = fps_on(device, threads, needed=any(clause.name in ("fps", "speedup") for clause in limits.clauses))
+    fps, stem = fps_on(device, threads, needed=limits.needs_fps), stem or stem_for(device)
     quiet_tensorflow()
     from edgeface.compress.qat import Plan
     from edgeface.compress.search import Request, check_fits, search
@@ -78,11 +78,9 @@ def compress(
     request = Request(
         run, limits, out or Path("bundles") / f"{run.resolve().name}-compressed",
         work or run.resolve().parent / f"{run.resolve().name}-compress", fps,
-        teacher=teacher, data=data, keeps=keeps, modes=tried,
-        epochs=epochs, rounds=rounds, last_epochs=last_epochs, align=align,
-        plan=Plan() if qat_epochs is None else Plan(epochs=qat_epochs),
-        everything=everything, seed=seed, fps_threads=threads, note=about, device=device,
-        stem=stem or stem_for(device), quiet=quiet or as_json,
+        teacher=teacher, data=data, keeps=keeps, modes=tried, epochs=epochs, rounds=rounds, last_epochs=last_epochs,
+        plan=Plan() if qat_epochs is None else Plan(epochs=qat_epochs), align=align, everything=everything, seed=seed,
+        fps_threads=threads, note=about, device=device, stem=stem, quiet=quiet or as_json,
     )  # fmt: skip
     with own_bundles():
         result = search(request)

@@ -12,9 +12,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from edgeface.bundle import open_bundle
 from edgeface.cli import app
-from edgeface.cli.measuring import fps_on
 from edgeface.errors import DataError, RunError, UsageError
 from edgeface.interpreter import Interpreter
 from edgeface.recipe import load_recipe
@@ -23,18 +21,13 @@ from edgeface.tensorflow_setup import quiet_tensorflow
 
 quiet_tensorflow()
 
-from edgeface.compress import goal
 from edgeface.compress import prune as room
-from edgeface.compress.audit import operators_with_weights
 from edgeface.compress.channels import group_sizes
 from edgeface.compress.export import to_tflite
-from edgeface.compress.goal import Goal, share_for_speed
+from edgeface.compress.goal import Goal
 from edgeface.compress.last_round import last_round_recipe
 from edgeface.compress.prune import Request, prune
-from edgeface.compress.qat import Lesson, Plan, fine_tune
-from edgeface.compress.qat_model import fake_quantized
-from edgeface.compress.sparse import Sparsity, file_sparsity, no_faster, parse_pattern
-from edgeface.compress.stem import default_stem, stem_of
+from edgeface.compress.sparse import Sparsity
 from edgeface.models import load_model, mobilefacenet_prelu
 from edgeface.models.summary import multiply_adds
 from edgeface.train import trainer
@@ -55,13 +48,6 @@ def pruned(student_run, teacher_run, tmp_path_factory):
     """60 % of the MACs, in one round, taught by the teacher."""
     out = tmp_path_factory.mktemp("pruned") / "small"
     return prune(request_for(student_run, out, goal=Goal("macs", 0.6), teacher=teacher_run, rounds=1))
-
-
-@pytest.fixture(scope="module")
-def sparse(student_run, tmp_path_factory):
-    """2:4."""
-    out = tmp_path_factory.mktemp("sparse") / "sparse"
-    return prune(request_for(student_run, out, sparsity=Sparsity(pattern=(2, 4))))
 
 
 def test_the_recipe_of_pruning_leaves_the_rest_to_the_run(student_run):
@@ -154,91 +140,6 @@ def test_a_pruned_run_resumes_like_any_other(pruned, faces, teacher_run, student
     with pytest.raises(RunError, match="was begun with another --importance"):
         prune(request_for(student_run, pruned.run, goal=Goal("macs", 0.6), teacher=teacher_run, rounds=1,
                           importance="bn"))  # fmt: skip
-
-
-@pytest.mark.slow
-def test_a_pattern_lasts_through_both_ways_of_quantization(sparse, splits, samples):
-    run = open_run(sparse.run)
-    model = load_model(run)
-    assert run.info["sparsity"] == {"share": None, "pattern": [2, 4]}
-    assert sparse.figures["before"]["macs"] == sparse.figures["after"]["macs"]
-    stem = default_stem(run)  # rows of pixels would have other neighbours than the mask
-    int8 = to_tflite(model, "int8", calibration=samples, stem=stem)
-    quantized = fake_quantized(model, samples, (-1.0, 1.0))
-    begun = [weights.copy() for weights in quantized.get_weights()]
-    recipe = load_recipe(run.recipe, "student")
-    lesson = Lesson(*splits, run.face_input, recipe)
-    fine_tune(quantized, lesson, Plan(epochs=1, learning_rate=1e-3, frozen_share=0.0), quiet=True)
-    assert any(not np.array_equal(old, new) for old, new in zip(begun, quantized.get_weights(), strict=True))
-    for content in (int8, to_tflite(quantized, "qat", stem=stem)):
-        assert stem_of(content) == "plain"
-        weights = operators_with_weights(content)
-        assert len(weights) == 17  # stem, 4 entries, 2 blocks of 5, head, logits
-        assert all(values.dtype == np.int8 and keeps_pattern(values, 2, 4) for _, values in weights)
-        assert all(row["sparsity"] >= 0.45 for row in file_sparsity(content) if row["layer"] != "stem")
-    line = no_faster(model, run.network)
-    assert "5 of 16 convolutions of another kind" in line
-    assert "edgeface prune --keep-macs" in line
-    assert "--keep-macs" not in no_faster(model, "mobilefacenet")  # which it is refused for
-
-
-@pytest.mark.slow
-def test_a_sparse_run_is_not_resumed_without_its_masks(sparse, faces):
-    recipe = load_recipe(sparse.run / "recipe.toml", "student")
-    with pytest.raises(RunError, match="'edgeface prune' that began it"):
-        train(TrainRequest(faces, sparse.run, recipe, "prune", width=0.5, resume=True, quiet=True))
-
-
-def keeps_pattern(weights: np.ndarray, n: int, m: int) -> bool:
-    """Whether at most n of every m neighbours along the last axis, as a .tflite file has them, are not zero."""
-    rows = weights.reshape(-1, weights.shape[-1]) != 0
-    padded = np.pad(rows, ((0, 0), (0, -rows.shape[1] % m)))
-    return bool((padded.reshape(len(rows), -1, m).sum(axis=2) <= n).all())
-
-
-def test_patterns_and_shares_of_sparsity():
-    assert parse_pattern("2:4") == (2, 4)
-    assert [round(Sparsity(0.8).at(n, 4).share, 4) for n in (1, 2, 3, 4)] == [0.4625, 0.7, 0.7875, 0.8]
-
-
-def test_a_speed_is_searched_by_measuring(student_run, monkeypatch):
-    """A device on which time follows the MACs: 1.6 times as fast is 1/1.6 of them."""
-    first = open_run(student_run)
-    given = {"align": 4, "stem": "rows", "quiet": True}
-    measured = []
-
-    def narrow(share):
-        measured.append(share)
-        return load_model(first), first.build
-
-    def fps(bundles):
-        assert [path.name for path in bundles] == ["first", "pruned"]
-        return [10.0, 10.0 / measured[-1]]
-
-    def no_fps(bundles):
-        assert [open_bundle(path).mode for path in bundles] == ["int8", "int8"]
-        return [10.0, None]
-
-    with pytest.raises(UsageError, match="gives no speed"):
-        share_for_speed(1.5, first, first, narrow, fps=no_fps, **given)
-    monkeypatch.setattr(goal, "_bundle", lambda run, build, path, stem: path)  # from here on only the answers count
-    share, ratio = share_for_speed(1.6, first, first, narrow, fps=fps, **given)
-    assert share <= 1 / 1.6 <= share + 0.05
-    assert ratio == pytest.approx(1 / share)
-    with pytest.raises(UsageError, match="the narrowest network"):
-        share_for_speed(99, first, first, narrow, fps=fps, **given)
-
-
-@pytest.mark.slow
-def test_pruned_to_a_speed_by_single_channels(student_run, tmp_path):
-    """The narrowest candidates keep a channel or two of a layer, which may give zeros alone until they are trained."""
-    request = request_for(
-        student_run, tmp_path / "fast", goal=Goal("speed", 1.2), align=1, rounds=2,
-        fps=fps_on("cortex-m7", 1), device="cortex-m7", stem="plain",
-    )  # fmt: skip
-    figures = prune(request).figures
-    assert figures["speedup"] >= 1.2
-    assert figures["after"]["macs"] < figures["before"]["macs"]
 
 
 def test_prelu_is_named_though_all_else_is_quiet(student_run, tmp_path, monkeypatch, capsys):
@@ -342,19 +243,3 @@ def test_interrupted_in_the_second_round_it_ends_like_uninterrupted(student_run,
     ours, theirs = (load_model(open_run(outcome.run)).get_weights() for outcome in (resumed, whole))
     assert all(np.array_equal(a, b) for a, b in zip(ours, theirs, strict=True))
     assert prune(request(tmp_path / "parts" / "net")).figures == whole.figures
-
-
-@pytest.mark.slow
-def test_unstructured_from_the_command_line_reports_downloads(student_run, tmp_path):
-    out = tmp_path / "sparse"
-    arguments = ["prune", str(student_run), "--unstructured", "0.8", "--rounds", "2", "--out", str(out)]
-    result = CliRunner().invoke(app, [*arguments, *(part for text in SHORT for part in ("--set", text)), "--json"])
-    assert result.exit_code == 0, result.stderr
-    report = json.loads(result.stdout)
-    before, after = report["gzip_bytes"]
-    assert after < before
-    assert all(row["sparsity"] >= 0.75 for row in report["layers"])
-    assert "will not run faster" in report["no_faster"]
-    text = CliRunner().invoke(app, [*arguments, *(part for text in SHORT for part in ("--set", text))])
-    assert text.exit_code == 0, text.stderr
-    assert "gzip of the int8 file" in text.stdout
